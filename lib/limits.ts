@@ -1,0 +1,53 @@
+/**
+ * Every bound of the system, with its unit. A bound that a user can meet is named in the README's
+ * table of limits as well.
+ *
+ * @module
+ */
+
+/** Client id, in UTF-8 bytes, at least 1. */
+export const CLIENT_BYTES_MAX = 255;
+/** Key, in UTF-8 bytes, at least 1. */
+export const KEY_BYTES_MAX = 64 * 1024;
+/** Body of one HTTP request, in bytes. Bounds the value as well. */
+export const BODY_BYTES_MAX = 1024 * 1024;
+/** Sequence numbers run from 1 to here: the integers that a JSON number carries exactly. */
+export const SEQ_MAX = Number.MAX_SAFE_INTEGER;
+
+/** One encoded command, in bytes: a JSON body is never shorter than the command that it spells. */
+export const COMMAND_BYTES_MAX = BODY_BYTES_MAX;
+/** One frame on a link, in bytes without its length field: a command or a value and a header. */
+export const LINK_FRAME_BYTES_MAX = BODY_BYTES_MAX + 1024;
+/** Bytes that may wait to be sent on one link before its reader is paused. */
+export const LINK_BACKLOG_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Requests that may wait for one node in the router; one more is refused at once. */
+export const WAITING_PER_NODE_MAX = 4096;
+/** Writes that may wait for the log of a node; one more is refused at once. */
+export const WAITING_WRITES_MAX = 16_384;
+/** Bytes of commands that may wait for the log of a node. */
+export const WAITING_WRITE_BYTES_MAX = 64 * 1024 * 1024;
+
+/** How long the router tries to have a request answered, in milliseconds. */
+export const REQUEST_TIMEOUT_MS = 5000;
+/** How long the router waits for the health or the metrics of a node, in milliseconds. */
+export const PROBE_TIMEOUT_MS = 500;
+/** Delay before the router opens a broken link again, in milliseconds: first and longest. */
+export const RECONNECT_MS_MIN = 20;
+export const RECONNECT_MS_MAX = 1000;
+
+/** Segment of the log, in bytes: a frame that would pass it starts the next segment. */
+export const SEGMENT_BYTES = 64 * 1024 * 1024;
+/** Bytes of zeros that are written and made durable ahead of the frames in a segment. */
+export const FILL_BYTES = 1024 * 1024;
+/** Commands in one batch, in bytes: what gathers beyond it waits for the next batch. */
+export const BATCH_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Sequence numbers that a session remembers, counted down from the highest one it has seen. */
+export const SESSION_WINDOW = 1024;
+/** Sessions that a node remembers; the one that has been idle for longest (in log order) goes first. */
+export const SESSIONS_MAX = 100_000;
+/** Bytes of remembered results past which a client's older `prevValue`s are let go. */
+export const SESSION_BYTES_SOFT_MAX = 64 * 1024 * 1024;
+/** Bytes of remembered results past which the sessions that have been idle for longest go. */
+export const SESSION_BYTES_MAX = 256 * 1024 * 1024;
