@@ -24,9 +24,9 @@ export const LINK_BACKLOG_BYTES_MAX = 8 * 1024 * 1024;
 /** Requests that may wait for one node in the router; one more is refused at once. */
 export const WAITING_PER_NODE_MAX = 4096;
 /** Writes that may wait for the log of a node; one more is refused at once. */
-export const WAITING_WRITES_MAX = 16_384;
-/** Bytes of commands that may wait for the log of a node. */
-export const WAITING_WRITE_BYTES_MAX = 64 * 1024 * 1024;
+export const WAITING_WRITES_MAX = 4096;
+/** Bytes of commands that may wait for the log of a node; so much can stand in one batch. */
+export const WAITING_WRITE_BYTES_MAX = 8 * 1024 * 1024;
 
 /** How long the router tries to have a request answered, in milliseconds. */
 export const REQUEST_TIMEOUT_MS = 5000;
@@ -40,8 +40,6 @@ export const RECONNECT_MS_MAX = 1000;
 export const SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Bytes of zeros that are written and made durable ahead of the frames in a segment. */
 export const FILL_BYTES = 1024 * 1024;
-/** Commands in one batch, in bytes: what gathers beyond it waits for the next batch. */
-export const BATCH_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Sequence numbers that a session remembers, counted down from the highest one it has seen. */
 export const SESSION_WINDOW = 1024;

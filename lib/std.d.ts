@@ -46,6 +46,11 @@ declare module "@std/cli/parse-args" {
   }): { _: (string | number)[]; [flag: string]: unknown };
 }
 
+declare module "@std/fmt/bytes" {
+  /** The size for readers, such as `1.5 MiB`. */
+  export function format(bytes: number, options?: { binary?: boolean }): string;
+}
+
 declare module "@std/fmt/colors" {
   type Style = (text: string) => string;
   export const bold: Style, dim: Style, red: Style, green: Style, yellow: Style, blue: Style;
@@ -81,6 +86,12 @@ declare module "@std/path" {
   export function fromFileUrl(url: string | URL): string;
   export function isAbsolute(path: string): boolean;
   export function join(...paths: string[]): string;
+  export function normalize(path: string): string;
   export function relative(from: string, to: string): string;
   export function resolve(...paths: string[]): string;
+}
+
+declare module "@std/streams/text-line-stream" {
+  /** Cuts text into lines at `\n` or `\r\n`. */
+  export class TextLineStream extends TransformStream<string, string> {}
 }

@@ -1,0 +1,203 @@
+/**
+ * From an HTTP request to a command or a key, or to an error that says which field is wrong, what it
+ * was and what is wanted.
+ *
+ * @module
+ */
+import { Buffer, isUtf8 } from "node:buffer";
+import { STATUS_CODE } from "@std/http/status";
+import { type Command, CommandKind } from "./key_value.ts";
+import { BODY_BYTES_MAX, CLIENT_BYTES_MAX, KEY_BYTES_MAX, SEQ_MAX } from "./limits.ts";
+
+/** What a client sent is not what the API takes. */
+export class BadRequestError extends Error {
+  override name = "BadRequestError";
+  /** 400, or 413 when it is too large. */
+  readonly status: number;
+
+  constructor(message: string, status: number = STATUS_CODE.BadRequest) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const PUT_FIELDS = ["client", "seq", "key", "value"];
+const DELETE_FIELDS = ["client", "seq", "key"];
+
+/**
+ * The command in the body of `request`.
+ *
+ * @throws {BadRequestError}
+ */
+export async function parseCommand(request: Request, kind: CommandKind): Promise<Command> {
+  const body = parseJson(await readBody(request));
+  const fields = kind === CommandKind.put ? PUT_FIELDS : DELETE_FIELDS;
+  checkFields(body, fields);
+  const { client, seq, key, value } = body;
+  return {
+    kind,
+    client: checkText("client", client, CLIENT_BYTES_MAX),
+    seq: checkSeq(seq),
+    key: checkText("key", key, KEY_BYTES_MAX),
+    value: kind === CommandKind.put ? checkValue(value) : "",
+  };
+}
+
+/**
+ * The key in the query of `/get`, given without its question mark.
+ *
+ * @throws {BadRequestError}
+ */
+export function parseKeyQuery(query: string): string {
+  let key: string | undefined;
+  for (const parameter of query.split("&")) {
+    if (parameter === "") continue;
+    const equals = parameter.indexOf("=");
+    const name = equals < 0 ? parameter : parameter.slice(0, equals);
+    if (name !== "key") throw unknownField("Parameter", decode(name), ["key"]);
+    if (key !== undefined) {
+      throw new BadRequestError(`Parameter "key" is there twice, expected once`);
+    }
+    key = equals < 0 ? "" : decode(parameter.slice(equals + 1));
+  }
+  if (key === undefined) throw new BadRequestError(`Parameter "key" is missing, expected ?key=…`);
+  return checkSize("Parameter", "key", key, KEY_BYTES_MAX);
+}
+
+/** Percent-decoding that refuses what is not UTF-8 instead of replacing it. */
+function decode(text: string): string {
+  if (!/[%+]/.test(text)) return text;
+  try {
+    return decodeURIComponent(text.replaceAll("+", " "));
+  } catch {
+    throw new BadRequestError(
+      `Parameter "key" is ${quote(text)}, expected percent-encoded UTF-8`,
+    );
+  }
+}
+
+/** Reads the body, but never more of it than {@linkcode BODY_BYTES_MAX} and a piece. */
+async function readBody(request: Request): Promise<Uint8Array> {
+  const length = request.headers.get("content-length");
+  if (length === null) return await readPieces(request);
+  if (Number(length) > BODY_BYTES_MAX) throw bodyTooLarge(`${length} bytes`);
+  try {
+    return await request.bytes();
+  } catch (error) {
+    throw brokenBody(error);
+  }
+}
+
+/** A body without a length is counted while it arrives. */
+async function readPieces(request: Request): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for await (const piece of request.body ?? []) {
+      length += piece.length;
+      if (length > BODY_BYTES_MAX) throw bodyTooLarge(`more than ${BODY_BYTES_MAX} bytes`);
+      pieces.push(piece);
+    }
+  } catch (error) {
+    throw error instanceof BadRequestError ? error : brokenBody(error);
+  }
+  return Buffer.concat(pieces);
+}
+
+function bodyTooLarge(was: string): BadRequestError {
+  return new BadRequestError(
+    `Body has ${was}, expected at most ${BODY_BYTES_MAX}`,
+    STATUS_CODE.ContentTooLarge,
+  );
+}
+
+function brokenBody(cause: unknown): BadRequestError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new BadRequestError(`Body did not arrive whole: ${reason}`);
+}
+
+function parseJson(bytes: Uint8Array): Record<string, unknown> {
+  // Strict: the usual decoding would replace what is not UTF-8 and store something else.
+  if (!isUtf8(bytes)) throw new BadRequestError("Body is not UTF-8, expected JSON in UTF-8");
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new BadRequestError(`Body is no JSON: ${reason}`);
+  }
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw new BadRequestError(`Body is ${describe(body)}, expected an object`);
+  }
+  return body as Record<string, unknown>;
+}
+
+function checkFields(body: Record<string, unknown>, fields: string[]): void {
+  for (const name in body) {
+    if (!fields.includes(name)) throw unknownField("Field", name, fields);
+  }
+  for (const name of fields) {
+    if (!Object.hasOwn(body, name)) {
+      throw new BadRequestError(`Field "${name}" is missing, expected ${quoteAll(fields)}`);
+    }
+  }
+}
+
+function unknownField(what: string, name: string, expected: string[]): BadRequestError {
+  return new BadRequestError(`${what} ${quote(name)} is unknown, expected ${quoteAll(expected)}`);
+}
+
+function checkSeq(seq: unknown): number {
+  if (Number.isSafeInteger(seq) && (seq as number) >= 1) return seq as number;
+  throw new BadRequestError(
+    `Field "seq" is ${describe(seq)}, expected an integer from 1 to ${SEQ_MAX}`,
+  );
+}
+
+function checkText(name: string, value: unknown, bytesMax: number): string {
+  return checkSize("Field", name, checkWellFormed(name, value), bytesMax);
+}
+
+function checkValue(value: unknown): string {
+  return checkWellFormed("value", value); // its size is bounded by that of the body
+}
+
+function checkWellFormed(name: string, value: unknown): string {
+  if (typeof value !== "string") {
+    throw new BadRequestError(`Field "${name}" is ${describe(value)}, expected a string`);
+  }
+  if (!value.isWellFormed()) {
+    throw new BadRequestError(
+      `Field "${name}" is ${quote(value)}, expected no lone surrogates: they have no UTF-8`,
+    );
+  }
+  return value;
+}
+
+function checkSize(what: string, name: string, text: string, bytesMax: number): string {
+  // Up to a third of the bound no text can have too many bytes; above, they are counted.
+  const bytes = text.length * 3 <= bytesMax ? text.length : Buffer.byteLength(text);
+  if (bytes >= 1 && bytes <= bytesMax) return text;
+  const status = bytes > bytesMax ? STATUS_CODE.ContentTooLarge : STATUS_CODE.BadRequest;
+  throw new BadRequestError(
+    `${what} "${name}" has ${bytes} bytes, expected 1 to ${bytesMax}`,
+    status,
+  );
+}
+
+function describe(value: unknown): string {
+  if (typeof value === "string") return `the string ${quote(value)}`;
+  if (Array.isArray(value)) return "an array";
+  if (typeof value === "object" && value !== null) return "an object";
+  return String(value);
+}
+
+/** In quotes, and short: an error is read by a person. */
+function quote(text: string): string {
+  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
+}
+
+function quoteAll(names: string[]): string {
+  return names.map((name) => `"${name}"`).join(", ");
+}

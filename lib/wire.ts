@@ -1,0 +1,174 @@
+/**
+ * Frames over a byte stream, both ways, many in flight. What is sent within one turn of the event
+ * loop leaves in one write: with six nodes behind a router, the system calls are what costs.
+ *
+ * A frame, numbers little-endian:
+ *
+ * | offset | size | field |
+ * | --- | --- | --- |
+ * | 0 | 4 | length of what follows, from 5 |
+ * | 4 | 4 | id: a reply has that of its request |
+ * | 8 | 1 | type |
+ * | 9 | … | payload |
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers";
+import { ByteWriter } from "./byte_writer.ts";
+import { LINK_BACKLOG_BYTES_MAX, LINK_FRAME_BYTES_MAX } from "./limits.ts";
+
+const LENGTH_BYTES = 4;
+const HEADER_BYTES = 9;
+const BUFFER_BYTES = 64 * 1024;
+
+/** A byte stream in both directions: a `Deno.Conn`, or a pipe in memory. */
+export interface Duplex {
+  /** Resolves to the count of bytes read, or null at the end. */
+  read(bytes: Uint8Array): Promise<number | null>;
+  /** Resolves to the count of bytes taken, at least one. */
+  write(bytes: Uint8Array): Promise<number>;
+  close(): void;
+}
+
+/** The payload of a received frame, `bytes` from `start` to `end`; only valid during the call. */
+export type FrameHandler = (
+  type: number,
+  id: number,
+  bytes: Uint8Array<ArrayBuffer>,
+  start: number,
+  end: number,
+) => void;
+
+/** One end of a link. */
+export class Wire {
+  readonly #duplex: Duplex;
+  #gathering = new ByteWriter(BUFFER_BYTES);
+  #leaving = new ByteWriter(BUFFER_BYTES);
+  #frameStart = 0;
+  #flushScheduled = false;
+  /** Resolves when the write under way is done. */
+  #writing: Promise<void> | null = null;
+  #closed = false;
+
+  constructor(duplex: Duplex) {
+    this.#duplex = duplex;
+  }
+
+  /** Bytes that have not left yet. */
+  get backlog(): number {
+    return this.#gathering.length + this.#leaving.length;
+  }
+
+  /** Begins a frame. Its payload is written to what this returns; {@linkcode endFrame} sends it. */
+  beginFrame(type: number, id: number): ByteWriter {
+    const writer = this.#gathering;
+    this.#frameStart = writer.length;
+    writer.uint32(0);
+    writer.uint32(id);
+    writer.uint8(type);
+    return writer;
+  }
+
+  endFrame(): void {
+    const writer = this.#gathering;
+    writer.uint32At(this.#frameStart, writer.length - this.#frameStart - LENGTH_BYTES);
+    if (this.#flushScheduled || this.#closed) return;
+    this.#flushScheduled = true;
+    setImmediate(() => {
+      this.#flushScheduled = false;
+      this.#writing ??= this.#write();
+    });
+  }
+
+  /** Resolves when all that was sent so far has been taken by the stream, or the wire is closed. */
+  async flush(): Promise<void> {
+    while (this.backlog > 0 && !this.#closed) {
+      this.#writing ??= this.#write();
+      await this.#writing;
+    }
+  }
+
+  /** Never rejects: a stream that cannot be written to is closed, and its reader gets to know. */
+  async #write(): Promise<void> {
+    try {
+      while (this.#gathering.length > 0 && !this.#closed) {
+        const writer = this.#gathering;
+        this.#gathering = this.#leaving;
+        this.#leaving = writer;
+        let bytes = writer.written();
+        while (bytes.length > 0) bytes = bytes.subarray(await this.#duplex.write(bytes));
+        writer.clear(BUFFER_BYTES * 16);
+      }
+    } catch {
+      this.close();
+    }
+    this.#writing = null;
+  }
+
+  /**
+   * Reads frames until the stream ends or the wire is closed. While too much waits to leave, nothing
+   * more is read: who does not take its replies gets no further requests in.
+   *
+   * @throws {RangeError} What arrives is no frame.
+   */
+  async read(handle: FrameHandler): Promise<void> {
+    let bytes = new Uint8Array(BUFFER_BYTES);
+    let filled = 0;
+    while (!this.#closed) {
+      const count = await this.#readSome(bytes.subarray(filled));
+      if (count === null) return;
+      filled += count;
+      const used = this.#takeFrames(bytes, filled, handle);
+      bytes.copyWithin(0, used, filled);
+      filled -= used;
+      bytes = roomForFrame(bytes, filled);
+      while (this.backlog > LINK_BACKLOG_BYTES_MAX && !this.#closed) await this.flush();
+    }
+  }
+
+  /** A stream that breaks has ended. */
+  async #readSome(bytes: Uint8Array): Promise<number | null> {
+    try {
+      return await this.#duplex.read(bytes);
+    } catch {
+      return null;
+    }
+  }
+
+  /** Handles the whole frames among the first `filled` bytes. Returns how many bytes they were. */
+  #takeFrames(bytes: Uint8Array<ArrayBuffer>, filled: number, handle: FrameHandler): number {
+    const view = new DataView(bytes.buffer);
+    let start = 0;
+    while (filled - start >= LENGTH_BYTES) {
+      const length = view.getUint32(start, true);
+      if (length < HEADER_BYTES - LENGTH_BYTES || length > LINK_FRAME_BYTES_MAX) {
+        throw new RangeError(`Frame has ${length} bytes, expected 5 to ${LINK_FRAME_BYTES_MAX}`);
+      }
+      const end = start + LENGTH_BYTES + length;
+      if (end > filled) break;
+      handle(bytes[start + 8], view.getUint32(start + 4, true), bytes, start + HEADER_BYTES, end);
+      if (this.#closed) break;
+      start = end;
+    }
+    return start;
+  }
+
+  /** Closes the stream. What has not left is lost. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#duplex.close();
+  }
+}
+
+/** `bytes`, or a larger copy of it if the frame that begins it needs that; or a usual one again. */
+function roomForFrame(bytes: Uint8Array<ArrayBuffer>, filled: number): Uint8Array<ArrayBuffer> {
+  let needed = BUFFER_BYTES;
+  if (filled >= LENGTH_BYTES) {
+    needed = Math.max(needed, LENGTH_BYTES + new DataView(bytes.buffer).getUint32(0, true));
+  }
+  if (needed > LENGTH_BYTES + LINK_FRAME_BYTES_MAX || needed === bytes.length) return bytes;
+  const resized = new Uint8Array(needed);
+  resized.set(bytes.subarray(0, filled));
+  return resized;
+}

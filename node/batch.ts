@@ -1,0 +1,35 @@
+/**
+ * The body of a frame in a node's log: the time at which the batch was closed, then its commands.
+ *
+ * | offset | size | field |
+ * | --- | --- | --- |
+ * | 0 | 8 | milliseconds since 1970; never below the time of the batch before |
+ * | 8 | … | commands, one after the other (see `lib/command_codec.ts`) |
+ *
+ * @module
+ */
+import { getUint53 } from "../lib/byte_writer.ts";
+import { CommandCursor } from "../lib/command_codec.ts";
+
+/** Bytes before the first command. */
+export const BATCH_HEADER_BYTES = 8;
+
+/** When the batch was closed, in milliseconds since 1970. */
+export function batchTime(body: Uint8Array): number {
+  return getUint53(new DataView(body.buffer, body.byteOffset), 0);
+}
+
+/** Visits the commands of a batch in order, all through one cursor. Returns how many they were. */
+export function forEachCommand(
+  body: Uint8Array,
+  firstIndex: number,
+  visit: (command: CommandCursor, index: number) => void,
+): number {
+  const command = new CommandCursor(body);
+  let index = firstIndex;
+  for (let start = BATCH_HEADER_BYTES; start < body.length; start = command.end) {
+    command.moveTo(start, body.length);
+    visit(command, index++);
+  }
+  return index - firstIndex;
+}

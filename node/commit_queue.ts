@@ -1,0 +1,147 @@
+/**
+ * Group commit. Writes gather in a batch while the batch before is on its way to the disk; then they
+ * go together, with one sync for all. The store is changed only once the batch is durable, so nobody
+ * reads a write that a crash could take back.
+ *
+ *     submit ─▶ gathering ──turn ends, disk is free──▶ log.append ──durable──▶ apply ─▶ answer
+ *                  ▲                                      │
+ *                  └────── writes arriving meanwhile ─────┘
+ *
+ * @module
+ */
+import { setImmediate } from "node:timers";
+import { ByteWriter } from "../lib/byte_writer.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { CommandCursor } from "../lib/command_codec.ts";
+import { type Result, UnavailableError } from "../lib/key_value.ts";
+import { WAITING_WRITE_BYTES_MAX, WAITING_WRITES_MAX } from "../lib/limits.ts";
+import { forEachCommand } from "./batch.ts";
+import type { Log } from "./log.ts";
+
+/** Gets the answer to one write: its result, or why there is none. */
+export type Reply = (result: Result | null, error: unknown) => void;
+
+/** Writes that go to the log together. */
+class Batch {
+  readonly bytes = new ByteWriter(64 * 1024);
+  readonly replies: Reply[] = [];
+
+  constructor() {
+    this.clear();
+  }
+
+  clear(): void {
+    this.bytes.clear(BUFFER_BYTES_KEPT);
+    this.bytes.uint53(0); // the time, set when the batch is closed
+    this.replies.length = 0;
+  }
+}
+
+/** A buffer that an unusual batch made larger than this is let go afterwards. */
+const BUFFER_BYTES_KEPT = 1024 * 1024;
+
+export interface CommitQueueOptions {
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Of the last batch in the log: times never run backwards. In milliseconds since 1970. */
+  readonly startTime: number;
+  /** Applies a durable command and answers it. */
+  readonly apply: (command: CommandCursor, index: number) => Result;
+}
+
+/** See the module's own comment. */
+export class CommitQueue {
+  readonly #options: CommitQueueOptions;
+  #gathering = new Batch();
+  #committing = new Batch();
+  #running = false;
+  #time: number;
+  #batches = 0;
+  #failure: unknown;
+  readonly #whenIdle: (() => void)[] = [];
+
+  /** Rejects with the error of the log when that has failed; never resolves. */
+  readonly failed: Promise<never>;
+  #reportFailure!: (error: unknown) => void;
+
+  constructor(options: CommitQueueOptions) {
+    this.#options = options;
+    this.#time = options.startTime;
+    this.failed = new Promise((_, reject) => this.#reportFailure = reject);
+    this.failed.catch(() => {}); // each waiting write is told as well
+  }
+
+  /** Batches made durable since the start. */
+  get batches(): number {
+    return this.#batches;
+  }
+
+  /**
+   * Adds one write: `encode` appends its command. `reply` is called when it is durable and applied,
+   * or when the log has failed.
+   *
+   * @throws {UnavailableError} Too many writes wait, or the log has failed. Nothing was added.
+   */
+  submit(encode: (bytes: ByteWriter) => void, reply: Reply): void {
+    const { bytes, replies } = this.#gathering;
+    if (this.#failure !== undefined) throw new UnavailableError("Node has stopped: its log failed");
+    if (replies.length >= WAITING_WRITES_MAX || bytes.length >= WAITING_WRITE_BYTES_MAX) {
+      throw new UnavailableError(
+        `Too much waits for the log: ${replies.length} writes of ${bytes.length} bytes`,
+      );
+    }
+    encode(bytes);
+    replies.push(reply);
+    if (this.#running) return;
+    this.#running = true;
+    // Not at once: the other requests that arrived in this turn of the event loop come along.
+    setImmediate(() => this.#run());
+  }
+
+  /** Resolves when no write waits any more. */
+  idle(): Promise<void> {
+    if (!this.#running) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#gathering.replies.length > 0) await this.#commit();
+    } catch (error) {
+      this.#stop(error);
+    }
+    this.#running = false;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+
+  async #commit(): Promise<void> {
+    const batch = this.#gathering;
+    this.#gathering = this.#committing;
+    this.#committing = batch;
+    this.#time = Math.max(this.#time, this.#options.clock.now());
+    batch.bytes.uint53At(0, this.#time);
+    const firstIndex = this.#options.log.lastIndex + 1;
+    const body = batch.bytes.written();
+    await this.#options.log.append(body, batch.replies.length);
+    this.#batches++;
+    const { replies } = batch;
+    forEachCommand(body, firstIndex, (command, index) => {
+      replies[index - firstIndex](this.#options.apply(command, index), null);
+    });
+    batch.clear();
+  }
+
+  /** Nothing is acknowledged after a failure: whether the last batch is durable is unknown. */
+  #stop(error: unknown): void {
+    this.#failure = error;
+    const unavailable = new UnavailableError(
+      "Node has stopped: its log failed, so it is unknown whether this write is durable",
+      { cause: error },
+    );
+    for (const batch of [this.#committing, this.#gathering]) {
+      for (const reply of batch.replies) reply(null, unavailable);
+      batch.clear();
+    }
+    this.#reportFailure(error);
+  }
+}

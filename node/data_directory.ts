@@ -1,0 +1,109 @@
+/**
+ * A node's data directory: whose it is, that it belongs to one process at a time, and that it has
+ * held a log. All three are the file `NODE` in it.
+ *
+ *     data/n1/NODE                   locked while a node runs; says whose log this is
+ *     data/n1/0000000000000001.log   the log's segments
+ *
+ * @module
+ */
+import { dirname, join } from "@std/path";
+import { DamageError } from "./damage.ts";
+import { type Disk, type DiskFile, readBytes, writeBytes } from "./disk.ts";
+
+const MARKER_NAME = "NODE";
+const MARKER_BYTES_MAX = 256;
+
+/** Exclusive hold on a data directory, for as long as it is open. */
+export interface DataDirectory extends Disposable {
+  /** Whether a log was ever durable in it: one that is missing now has been lost. */
+  readonly existing: boolean;
+  /** Makes durable that there is a log, once there is. */
+  markExisting(): Promise<void>;
+}
+
+/**
+ * Creates the directory if it is missing, and takes it for this process.
+ *
+ * @throws {Error} Another process has it, or it belongs to another node.
+ */
+export async function openDataDirectory(
+  disk: Disk,
+  directory: string,
+  nodeId: string,
+  report: (line: string) => void,
+): Promise<DataDirectory> {
+  if (await disk.makeDirectory(directory)) await syncParent(disk, directory, report);
+  const path = join(directory, MARKER_NAME);
+  const names = await disk.list(directory);
+  const file = await disk.open(path, names.includes(MARKER_NAME) ? "write" : "create");
+  try {
+    if (!file.tryLock()) {
+      throw new Error(`Cannot use "${directory}": another process has locked it`);
+    }
+    const existing = await readMarker(file, path, nodeId);
+    return {
+      existing,
+      async markExisting() {
+        if (existing) return;
+        writeBytes(file, markerOf(nodeId), 0);
+        await file.syncData();
+        await disk.syncDirectory(directory);
+      },
+      [Symbol.dispose]: () => file.close(),
+    };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/** Whether a node holds `directory` at this moment. */
+export async function isLocked(disk: Disk, directory: string): Promise<boolean> {
+  try {
+    const file = await disk.open(join(directory, MARKER_NAME), "read");
+    try {
+      return !file.tryLock();
+    } finally {
+      file.close();
+    }
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+function markerOf(nodeId: string): Uint8Array {
+  return new TextEncoder().encode(`sixpaths node ${nodeId}, data format 1\n`);
+}
+
+/** Whether the marker says that there is a log. It is compared byte by byte: it has no checksum. */
+async function readMarker(file: DiskFile, path: string, nodeId: string): Promise<boolean> {
+  const length = await file.size();
+  if (length === 0) return false;
+  const text = new TextDecoder().decode(readBytes(file, 0, Math.min(length, MARKER_BYTES_MAX)));
+  const expected = new TextDecoder().decode(markerOf(nodeId));
+  if (text === expected) return true;
+  throw new DamageError(
+    path,
+    0,
+    `content is ${JSON.stringify(text)}, expected ${JSON.stringify(expected)}`,
+  );
+}
+
+/**
+ * A new directory is durable when its parent is. A node that may not open the parent cannot see to
+ * that; whoever gave it the directory has to (`cluster` does).
+ */
+async function syncParent(
+  disk: Disk,
+  directory: string,
+  report: (line: string) => void,
+): Promise<void> {
+  try {
+    await disk.syncDirectory(dirname(directory));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    report(`no permission to sync the parent of "${directory}": create it before the node starts`);
+  }
+}

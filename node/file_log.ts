@@ -1,0 +1,255 @@
+/**
+ * The write-ahead log on files. Appending is one write and one fdatasync: the segment's size does
+ * not change, because zeros were written and made durable ahead of the frames.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { FILL_BYTES, SEGMENT_BYTES } from "../lib/limits.ts";
+import { DamageError } from "./damage.ts";
+import { createFile, type Disk, type DiskFile, readBytes, writeBytes } from "./disk.ts";
+import type { BatchVisitor, Log } from "./log.ts";
+import {
+  encodeFrame,
+  encodeSegmentHeader,
+  frameBytes,
+  type FrameFields,
+  FrameKind,
+  SECTOR_BYTES,
+  segmentName,
+} from "./log_format.ts";
+import { type LogScan, scanLog, type SegmentScan } from "./log_scan.ts";
+
+export interface FileLogOptions {
+  readonly disk: Disk;
+  /** Holds the log and nothing else; exists, and is locked by this process. */
+  readonly directory: string;
+  /** Stands in every segment: a log under another node's name is refused. At most 63 bytes. */
+  readonly nodeId: string;
+  /** 16 bytes, for a log that is created. */
+  readonly randomId: () => Uint8Array;
+  /** Whether the directory has held a log before: then a log must be there. */
+  readonly existing: boolean;
+  /** Told what was mended at the start, in one line each. */
+  readonly report: (line: string) => void;
+  readonly segmentBytes?: number;
+  readonly fillBytes?: number;
+}
+
+const noBody = new Uint8Array(0);
+
+/** See the module's own comment, and `log_format.ts` for what is on disk. */
+export class FileLog implements Log {
+  readonly #options: FileLogOptions;
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #segmentBytes: number;
+  readonly #zeros: Uint8Array;
+  #logId: Uint8Array = noBody;
+
+  #file: DiskFile | undefined;
+  /** Where the next frame goes in the current segment, and how far its zeros are durable. */
+  #tail = 0;
+  #filled = 0;
+  #chain = 0;
+  #lastIndex = 0;
+  #sealedBytes = 0;
+  #syncs = 0;
+  #bytesAppended = 0;
+  /** Frames are laid out here; grows to the largest batch. */
+  #frame = new Uint8Array(64 * 1024);
+  #failure: unknown;
+
+  constructor(options: FileLogOptions) {
+    this.#options = options;
+    this.#disk = options.disk;
+    this.#directory = options.directory;
+    this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
+    this.#zeros = new Uint8Array(options.fillBytes ?? FILL_BYTES);
+  }
+
+  get lastIndex(): number {
+    return this.#lastIndex;
+  }
+
+  get bytes(): number {
+    return this.#sealedBytes + this.#tail;
+  }
+
+  get bytesAppended(): number {
+    return this.#bytesAppended;
+  }
+
+  get syncs(): number {
+    return this.#syncs;
+  }
+
+  async replay(visit: BatchVisitor): Promise<void> {
+    const scan = await scanLog(this.#disk, this.#directory, visit);
+    if (scan === null) return await this.#createLog();
+    if (scan.nodeId !== this.#options.nodeId) {
+      throw new Error(
+        `Cannot open the log in "${this.#directory}": it belongs to node "${scan.nodeId}", ` +
+          `expected "${this.#options.nodeId}"`,
+      );
+    }
+    await this.#continueLog(scan);
+  }
+
+  async #createLog(): Promise<void> {
+    if (this.#options.existing) {
+      const path = join(this.#directory, segmentName(1));
+      throw new DamageError(path, 0, "segment is missing: the directory has held a log before");
+    }
+    this.#logId = this.#options.randomId();
+    await this.#startSegment();
+  }
+
+  /** Takes up the log where `scan` found its end, and first mends what a crash left unfinished. */
+  async #continueLog(scan: LogScan): Promise<void> {
+    const last = scan.segments[scan.segments.length - 1];
+    this.#logId = scan.logId;
+    this.#chain = last.chain;
+    this.#lastIndex = scan.lastIndex;
+    await this.#removeLeftovers(scan.leftovers);
+    for (const segment of scan.segments.slice(0, -1)) {
+      this.#sealedBytes += segment.tail;
+      if (!segment.sealed) {
+        await this.#seal(await this.#open(segment.name), segment.tail, segment.chain);
+      }
+    }
+    this.#tail = last.tail;
+    this.#filled = last.sizeBytes - last.sizeBytes % SECTOR_BYTES;
+    this.#file = await this.#open(last.name);
+    await this.#settleTail(this.#file, last);
+  }
+
+  async #removeLeftovers(names: string[]): Promise<void> {
+    for (const name of names) {
+      await this.#disk.remove(join(this.#directory, name));
+      this.#options.report(`removed "${name}", left over from an unfinished write`);
+    }
+  }
+
+  /**
+   * Makes durable what was only read. After a crash of the process the last batch may be in memory
+   * alone; after a failed sync the system may even take it for written. So the last batch is written
+   * again, the same bytes, and a torn one is written over with zeros.
+   */
+  async #settleTail(file: DiskFile, segment: SegmentScan): Promise<void> {
+    if (segment.lastFrame > 0) {
+      const length = segment.tail - segment.lastFrame;
+      writeBytes(file, readBytes(file, segment.lastFrame, length), segment.lastFrame);
+    }
+    if (segment.tornBytes > 0) {
+      writeBytes(file, new Uint8Array(segment.tornBytes), segment.tail);
+      this.#options.report(
+        `cut off ${segment.tornBytes} bytes at byte ${segment.tail} of "${segment.name}": ` +
+          `a last batch that was never finished, so never acknowledged`,
+      );
+    }
+    await this.#sync(file);
+  }
+
+  async append(body: Uint8Array, count: number): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      await this.#appendFrame(body, count);
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    }
+  }
+
+  #appendFrame(body: Uint8Array, count: number): Promise<void> {
+    const length = frameBytes(body.length);
+    // After the frame there is always room for the seal, and zeros that are durable.
+    const needed = this.#tail + length + SECTOR_BYTES;
+    if (needed > this.#segmentBytes && this.#tail > SECTOR_BYTES) {
+      return this.#nextSegment().then(() => this.#appendFrame(body, count));
+    }
+    if (needed > this.#filled) {
+      return this.#fill(needed).then(() => this.#appendFrame(body, count));
+    }
+    const file = this.#file!;
+    const firstIndex = this.#lastIndex + 1;
+    const frame = { kind: FrameKind.batch, firstIndex, count, chain: this.#chain };
+    const checksum = this.#write(file, this.#tail, body, frame);
+    return this.#sync(file).then(() => {
+      this.#chain = checksum;
+      this.#tail += length;
+      this.#bytesAppended += length;
+      this.#lastIndex += count;
+    });
+  }
+
+  /** Lays out a frame and writes it at `offset`. Returns its body checksum. */
+  #write(file: DiskFile, offset: number, body: Uint8Array, frame: FrameFields): number {
+    const length = frameBytes(body.length);
+    if (this.#frame.length < length) this.#frame = new Uint8Array(length * 2);
+    const checksum = encodeFrame(this.#frame, body, frame);
+    writeBytes(file, this.#frame.subarray(0, length), offset);
+    return checksum;
+  }
+
+  async #sync(file: DiskFile): Promise<void> {
+    this.#syncs++;
+    await file.syncData();
+  }
+
+  /** Writes zeros up to `needed` at least, in whole steps, and makes them durable. */
+  async #fill(needed: number): Promise<void> {
+    let filled = this.#filled;
+    while (filled < needed) {
+      writeBytes(this.#file!, this.#zeros, filled);
+      filled += this.#zeros.length;
+    }
+    await this.#sync(this.#file!);
+    this.#filled = filled;
+  }
+
+  /** The next segment is durable before the seal says that it is there. */
+  async #nextSegment(): Promise<void> {
+    const file = this.#file!;
+    const tail = this.#tail;
+    const chain = this.#chain;
+    await this.#startSegment();
+    this.#sealedBytes += tail;
+    await this.#seal(file, tail, chain);
+  }
+
+  async #seal(file: DiskFile, offset: number, chain: number): Promise<void> {
+    try {
+      const firstIndex = this.#lastIndex + 1;
+      this.#write(file, offset, noBody, { kind: FrameKind.seal, firstIndex, count: 0, chain });
+      await this.#sync(file);
+    } finally {
+      file.close();
+    }
+  }
+
+  /** Creates the segment that begins after the last record, and makes it the current one. */
+  async #startSegment(): Promise<void> {
+    const firstIndex = this.#lastIndex + 1;
+    const { nodeId } = this.#options;
+    const header = { firstIndex, chain: this.#chain, logId: this.#logId, nodeId };
+    const { sector, checksum } = encodeSegmentHeader(header);
+    const bytes = new Uint8Array(SECTOR_BYTES + this.#zeros.length);
+    bytes.set(sector);
+    const name = segmentName(firstIndex);
+    await createFile(this.#disk, this.#directory, name, bytes);
+    this.#file = await this.#open(name);
+    this.#chain = checksum;
+    this.#tail = SECTOR_BYTES;
+    this.#filled = bytes.length;
+  }
+
+  #open(name: string): Promise<DiskFile> {
+    return this.#disk.open(join(this.#directory, name), "write");
+  }
+
+  close(): void {
+    this.#file?.close();
+    this.#file = undefined;
+  }
+}

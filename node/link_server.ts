@@ -1,0 +1,147 @@
+/**
+ * The node's end of the links: frames in, the node asked, frames out. Requests are answered in the
+ * order in which their answers are there: reads at once, writes when they are durable.
+ *
+ * @module
+ */
+import type { ByteWriter } from "../lib/byte_writer.ts";
+import { CommandCursor } from "../lib/command_codec.ts";
+import { type Result, UnavailableError } from "../lib/key_value.ts";
+import { encodeResult, FrameType, refusesHello } from "../lib/link_protocol.ts";
+import { type Duplex, Wire } from "../lib/wire.ts";
+import type { Node } from "./node.ts";
+
+/** Serves a node to routers, one {@linkcode Duplex} each. */
+export class LinkServer {
+  readonly #node: Node;
+  readonly #nodeId: string;
+  readonly #wires = new Set<Wire>();
+  #draining = false;
+
+  constructor(node: Node, nodeId: string) {
+    this.#node = node;
+    this.#nodeId = nodeId;
+  }
+
+  /** Serves one link until it ends. Never rejects: what a peer does wrong ends its own link only. */
+  async serve(duplex: Duplex): Promise<void> {
+    const wire = new Wire(duplex);
+    this.#wires.add(wire);
+    const connection = new Connection(wire, this.#node, this.#nodeId);
+    try {
+      await wire.read((type, id, bytes, start, end) => {
+        if (!this.#draining) connection.handle(type, id, bytes, start, end);
+      });
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      connection.refuse(0, error.message);
+      await wire.flush();
+    } finally {
+      wire.close();
+      this.#wires.delete(wire);
+    }
+  }
+
+  /** Takes no more requests, answers those it took, then ends all links. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    await this.#node.idle();
+    await Promise.all(Array.from(this.#wires, (wire) => wire.flush()));
+    for (const wire of this.#wires) wire.close();
+  }
+}
+
+/** What one link has said so far, and its replies. */
+class Connection {
+  readonly #wire: Wire;
+  readonly #node: Node;
+  readonly #nodeId: string;
+  #welcomed = false;
+  #command: CommandCursor | undefined;
+
+  constructor(wire: Wire, node: Node, nodeId: string) {
+    this.#wire = wire;
+    this.#node = node;
+    this.#nodeId = nodeId;
+  }
+
+  /** @throws {RangeError} The frame is none that a router sends. */
+  handle(
+    type: number,
+    id: number,
+    bytes: Uint8Array<ArrayBuffer>,
+    start: number,
+    end: number,
+  ): void {
+    if (!this.#welcomed) return this.#hello(type, id, bytes, start, end);
+    switch (type) {
+      case FrameType.get:
+        return this.#get(id, bytes, start, end);
+      case FrameType.write:
+        return this.#write(id, bytes, start, end);
+      case FrameType.health:
+        return this.#json(id, this.#node.health());
+      case FrameType.metrics:
+        return this.#json(id, this.#node.metrics());
+      default:
+        throw new RangeError(`Frame type is ${type}, expected 2 to 5`);
+    }
+  }
+
+  #hello(
+    type: number,
+    id: number,
+    bytes: Uint8Array<ArrayBuffer>,
+    start: number,
+    end: number,
+  ): void {
+    if (type !== FrameType.hello) throw new RangeError(`Frame type is ${type}, expected 1 first`);
+    const reason = refusesHello(bytes, start, end, this.#nodeId);
+    if (reason !== null) throw new RangeError(reason);
+    this.#welcomed = true;
+    this.#wire.beginFrame(FrameType.welcome, id);
+    this.#wire.endFrame();
+  }
+
+  #get(id: number, bytes: Uint8Array, start: number, end: number): void {
+    const value = this.#node.getBytes(bytes, start, end);
+    const writer = this.#wire.beginFrame(value === null ? FrameType.missing : FrameType.value, id);
+    if (value !== null) writer.text(value);
+    this.#wire.endFrame();
+  }
+
+  #write(id: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#command?.bytes !== bytes) this.#command = new CommandCursor(bytes);
+    this.#command.moveTo(start, end); // refuses what is no command, before it gets near the log
+    if (this.#command.end !== end) {
+      throw new RangeError(`Command ends at ${this.#command.end}, frame at ${end}`);
+    }
+    try {
+      const encode = (writer: ByteWriter) => writer.bytes(bytes, start, end);
+      this.#node.writeEncoded(encode, (result, error) => this.#reply(id, result, error));
+    } catch (error) {
+      this.#reply(id, null, error);
+    }
+  }
+
+  #reply(id: number, result: Result | null, error: unknown): void {
+    if (result === null) {
+      if (!(error instanceof UnavailableError)) throw error;
+      return this.refuse(id, error.message);
+    }
+    const writer = this.#wire.beginFrame(FrameType.result, id);
+    encodeResult(writer, result);
+    this.#wire.endFrame();
+  }
+
+  #json(id: number, value: unknown): void {
+    this.#wire.beginFrame(FrameType.json, id).text(JSON.stringify(value));
+    this.#wire.endFrame();
+  }
+
+  /** Says why there is no answer to the request `id`; 0 if it is about the link as a whole. */
+  refuse(id: number, reason: string): void {
+    this.#wire.beginFrame(FrameType.refused, id).text(reason);
+    this.#wire.endFrame();
+  }
+}

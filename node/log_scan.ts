@@ -1,0 +1,294 @@
+/**
+ * Reads a log from its first byte to its last and proves on the way that nothing is missing or
+ * changed. Starting a node and `main.ts check` both do it with this; it writes nothing.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { DamageError } from "./damage.ts";
+import { type Disk, readBytes } from "./disk.ts";
+import type { BatchVisitor } from "./log.ts";
+import {
+  bodyMatches,
+  copyBody,
+  decodeFrameHeader,
+  decodeSegmentHeader,
+  frameBytes,
+  type FrameHeader,
+  FrameKind,
+  isSegmentName,
+  SECTOR_BYTES,
+  segmentName,
+} from "./log_format.ts";
+
+/** What a segment turned out to hold. */
+export interface SegmentScan {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly firstIndex: number;
+  readonly frames: number;
+  readonly records: number;
+  /** Where the next frame belongs. */
+  readonly tail: number;
+  /** Where the last batch begins; 0 if there is none. */
+  readonly lastFrame: number;
+  /** To which the next frame is chained. */
+  readonly chain: number;
+  readonly sealed: boolean;
+  /** From `tail` on: bytes of a last batch that was never finished and so never acknowledged. */
+  readonly tornBytes: number;
+}
+
+/** What a log turned out to hold. */
+export interface LogScan {
+  readonly segments: SegmentScan[];
+  readonly lastIndex: number;
+  readonly logId: Uint8Array;
+  readonly nodeId: string;
+  /** Names of files that an unfinished write left behind. */
+  readonly leftovers: string[];
+}
+
+/** What must come next: carried from frame to frame and from segment to segment. */
+interface Position {
+  nextIndex: number;
+  chain: number;
+}
+
+/**
+ * Reads the whole log in `directory`; null if it has no segment.
+ *
+ * @throws {DamageError} Anything is not as it was written; nothing after it was visited.
+ */
+export async function scanLog(
+  disk: Disk,
+  directory: string,
+  visit: BatchVisitor,
+): Promise<LogScan | null> {
+  const names = await disk.list(directory);
+  const segmentNames = names.filter(isSegmentName);
+  if (segmentNames.length === 0) return null;
+
+  const position: Position = { nextIndex: 1, chain: 0 };
+  const segments: SegmentScan[] = [];
+  let identity: { logId: Uint8Array; nodeId: string } | undefined;
+  for (const name of segmentNames) {
+    const path = join(directory, name);
+    const bytes = await readFile(disk, path);
+    checkFollows(directory, segments.at(-1), position, name);
+    const header = openSegment(path, bytes, position, identity?.logId);
+    identity ??= header;
+    const segment = scanFrames(directory, name, bytes, position, visit);
+    checkSeal(directory, segments.at(-1), segment);
+    segments.push(segment);
+  }
+  const last = segments[segments.length - 1];
+  if (last.sealed) {
+    const missing = segmentName(position.nextIndex);
+    throw new DamageError(
+      join(directory, missing),
+      0,
+      `segment is missing: the seal of "${last.name}" says that it was there`,
+    );
+  }
+  return {
+    segments,
+    lastIndex: position.nextIndex - 1,
+    ...identity!,
+    leftovers: names.filter((name) => name.endsWith(".tmp")),
+  };
+}
+
+// A segment is read in one piece, up to 64 MiB for a moment: the scan then is plain loops over one
+// array. Reading it in windows would save that memory and cost a second kind of "not there yet".
+async function readFile(disk: Disk, path: string): Promise<Uint8Array> {
+  const file = await disk.open(path, "read");
+  try {
+    return readBytes(file, 0, await file.size());
+  } finally {
+    file.close();
+  }
+}
+
+/** The name must be the one that the segment before leads to. */
+function checkFollows(
+  directory: string,
+  before: SegmentScan | undefined,
+  position: Position,
+  name: string,
+): void {
+  const expected = segmentName(position.nextIndex);
+  if (name === expected) return;
+  const after = before ? `after "${before.name}"` : "at the start of the log";
+  const path = join(directory, expected);
+  throw new DamageError(path, 0, `segment is missing ${after}: the next one there is "${name}"`);
+}
+
+/**
+ * A segment that has a next one is sealed. The one exception: the next was created, and the crash
+ * came before the seal; then the next has no frame yet.
+ */
+function checkSeal(
+  directory: string,
+  before: SegmentScan | undefined,
+  segment: SegmentScan,
+): void {
+  if (!before || before.sealed) return;
+  if (before.tornBytes === 0 && segment.frames === 0 && segment.tornBytes === 0) return;
+  const path = join(directory, before.name);
+  throw new DamageError(
+    path,
+    before.tail,
+    `records or the seal are missing before "${segment.name}"`,
+  );
+}
+
+function openSegment(
+  path: string,
+  bytes: Uint8Array,
+  position: Position,
+  logId: Uint8Array | undefined,
+): { logId: Uint8Array; nodeId: string } {
+  const decoded = decodeSegmentHeader(bytes.subarray(0, SECTOR_BYTES));
+  if (typeof decoded === "string") throw new DamageError(path, 0, decoded);
+  const { header, checksum } = decoded;
+  if (header.firstIndex !== position.nextIndex) {
+    throw new DamageError(
+      path,
+      0,
+      `first index is ${header.firstIndex}, expected ${position.nextIndex}`,
+    );
+  }
+  if (header.chain !== position.chain || logId?.some((byte, i) => header.logId[i] !== byte)) {
+    throw new DamageError(path, 0, "segment does not continue the one before");
+  }
+  position.chain = checksum;
+  return { logId: header.logId, nodeId: header.nodeId };
+}
+
+/** Reads the frames of one segment up to its seal, its zeros or its torn last frame. */
+function scanFrames(
+  directory: string,
+  name: string,
+  bytes: Uint8Array,
+  position: Position,
+  visit: BatchVisitor,
+): SegmentScan {
+  const path = join(directory, name);
+  const firstIndex = position.nextIndex;
+  let body = new Uint8Array(0);
+  let frames = 0;
+  let lastFrame = 0;
+  let tail = SECTOR_BYTES;
+  const result = (sealed: boolean, tornBytes: number) => {
+    const records = position.nextIndex - firstIndex;
+    const { chain } = position;
+    const sizeBytes = bytes.length;
+    return {
+      name,
+      sizeBytes,
+      firstIndex,
+      frames,
+      records,
+      tail,
+      lastFrame,
+      chain,
+      sealed,
+      tornBytes,
+    };
+  };
+  for (;;) {
+    if (tail + SECTOR_BYTES > bytes.length) {
+      const reason = `file ends after ${bytes.length} bytes, before the zeros that end the records`;
+      throw new DamageError(path, bytes.length, reason);
+    }
+    const header = decodeFrameHeader(bytes, tail);
+    if (header === null) return result(false, unwrittenFrame(path, bytes, tail));
+    const end = tail + frameBytes(header.bodyLength);
+    checkHeader(path, bytes, tail, header, position);
+    if (!bodyMatches(bytes, tail, header, position.chain)) {
+      return result(false, tornFrame(path, bytes, tail, end));
+    }
+    if (header.kind === FrameKind.seal) return result(true, 0);
+    if (body.length < header.bodyLength) body = new Uint8Array(header.bodyLength * 2);
+    copyBody(bytes, tail, header.bodyLength, body);
+    visit(body.subarray(0, header.bodyLength), header.firstIndex, header.count);
+    position.nextIndex += header.count;
+    position.chain = header.bodyChecksum;
+    frames++;
+    lastFrame = tail;
+    tail = end;
+  }
+}
+
+function checkHeader(
+  path: string,
+  bytes: Uint8Array,
+  offset: number,
+  header: FrameHeader,
+  position: Position,
+): void {
+  if (header.firstIndex !== position.nextIndex) {
+    const reason = `first index is ${header.firstIndex}, expected ${position.nextIndex}`;
+    throw new DamageError(path, offset, reason);
+  }
+  const length = frameBytes(header.bodyLength);
+  if (offset + length > bytes.length) {
+    const reason = `file ends after ${bytes.length} bytes, in a frame of ${length} bytes`;
+    throw new DamageError(path, offset, reason);
+  }
+}
+
+/**
+ * Where no frame header is: the end of the log if all is zero from here, a torn frame if only its
+ * header is. Returns the bytes of the torn frame.
+ */
+function unwrittenFrame(path: string, bytes: Uint8Array, offset: number): number {
+  if (!isZero(bytes, offset, offset + SECTOR_BYTES)) {
+    throw new DamageError(path, offset, "frame header is damaged");
+  }
+  const written = lastWritten(bytes, offset);
+  if (written === offset) return 0;
+  refuseFrames(path, bytes, offset, offset + SECTOR_BYTES, "frame header is gone");
+  return written - offset;
+}
+
+/** A frame whose body fails its checksum: torn if a sector was never written, else damaged. */
+function tornFrame(path: string, bytes: Uint8Array, offset: number, end: number): number {
+  let unwritten = false;
+  for (let sector = offset; sector < end; sector += SECTOR_BYTES) {
+    unwritten ||= isZero(bytes, sector, sector + SECTOR_BYTES);
+  }
+  if (!unwritten) throw new DamageError(path, offset, "checksum of the records does not match");
+  refuseFrames(path, bytes, offset, end, "part of the records is gone");
+  if (lastWritten(bytes, end) !== end) {
+    throw new DamageError(path, end, "bytes follow the last frame that are no frame");
+  }
+  return end - offset;
+}
+
+/** A frame is only written when the one before is durable: one that follows proves damage. */
+function refuseFrames(
+  path: string,
+  bytes: Uint8Array,
+  offset: number,
+  from: number,
+  reason: string,
+): void {
+  for (let sector = from; sector < bytes.length; sector += SECTOR_BYTES) {
+    if (decodeFrameHeader(bytes, sector) === null) continue;
+    throw new DamageError(path, offset, `${reason}: a valid frame follows at byte ${sector}`);
+  }
+}
+
+function isZero(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end && i < bytes.length; i++) if (bytes[i] !== 0) return false;
+  return true;
+}
+
+/** The end of the last byte after `offset` that is not zero, or `offset`. */
+function lastWritten(bytes: Uint8Array, offset: number): number {
+  let end = bytes.length;
+  while (end > offset && bytes[end - 1] === 0) end--;
+  return end;
+}

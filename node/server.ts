@@ -1,0 +1,116 @@
+/**
+ * A node as a server: its data directory, its HTTP API and its link port. The one place where the
+ * node meets the real disk, clock and network.
+ *
+ * @module
+ */
+import { createHandler } from "../lib/api.ts";
+import { systemClock } from "../lib/clock.ts";
+import type { NodeConfig } from "../lib/config.ts";
+import { type DataDirectory, openDataDirectory } from "./data_directory.ts";
+import { realDisk } from "./disk.ts";
+import { FileLog } from "./file_log.ts";
+import { LinkServer } from "./link_server.ts";
+import { Node } from "./node.ts";
+
+/** A node that serves. */
+export interface RunningNode {
+  readonly httpPort: number;
+  readonly linkPort: number;
+  readonly keys: number;
+  /** Bytes of the log that hold records. */
+  readonly logBytes: number;
+  readonly lastIndex: number;
+  /** Rejects when the log has failed: nothing can be written any more. Never resolves. */
+  readonly failed: Promise<never>;
+  /** Takes no more requests, makes durable and answers what was accepted, and lets go of all. */
+  close(): Promise<void>;
+}
+
+export interface StartNodeOptions {
+  /** Told what a person who runs the node should know, in one line each. */
+  readonly report?: (line: string) => void;
+}
+
+/**
+ * Opens the data directory, replays the log, and serves.
+ *
+ * @throws {DamageError} The data is not what was written.
+ * @throws {Deno.errors.AddrInUse} A port is taken.
+ * @throws {Error} The directory is another node's, or locked by another process, or cannot be used.
+ */
+export async function startNode(
+  config: NodeConfig,
+  options: StartNodeOptions = {},
+): Promise<RunningNode> {
+  const report = options.report ?? console.error;
+  await using resources = new AsyncDisposableStack();
+  const directory = resources.use(
+    await openDataDirectory(realDisk, config.data, config.id, report),
+  );
+  const log = openLog(config, directory, report);
+  resources.defer(() => log.close());
+  const node = await Node.start({ log, clock: systemClock, hashKey: randomHashKey() });
+  await directory.markExisting();
+
+  const links = serveLinks(config, new LinkServer(node, config.id));
+  resources.defer(links.close);
+  const { hostname, port } = { hostname: config.host, port: config.port };
+  const server = Deno.serve({ hostname, port, onListen() {} }, createHandler(node));
+  resources.defer(() => server.shutdown());
+
+  const owned = resources.move();
+  return {
+    httpPort: server.addr.port,
+    linkPort: links.port,
+    keys: node.keys,
+    logBytes: log.bytes,
+    lastIndex: node.lastIndex,
+    failed: node.failed,
+    close: () => owned.disposeAsync(),
+  };
+}
+
+function openLog(
+  config: NodeConfig,
+  directory: DataDirectory,
+  report: (line: string) => void,
+): FileLog {
+  return new FileLog({
+    disk: realDisk,
+    directory: config.data,
+    nodeId: config.id,
+    randomId: () => crypto.getRandomValues(new Uint8Array(16)),
+    existing: directory.existing,
+    report,
+  });
+}
+
+function randomHashKey(): [number, number] {
+  const [low, high] = crypto.getRandomValues(new Uint32Array(2));
+  return [low, high];
+}
+
+/** Accepts links until it is closed; closing drains them. */
+function serveLinks(
+  config: NodeConfig,
+  links: LinkServer,
+): { port: number; close: () => Promise<void> } {
+  const listener = Deno.listen({ hostname: config.host, port: config.linkPort });
+  const serving = new Set<Promise<void>>();
+  const accepting = (async () => {
+    for await (const connection of listener) {
+      connection.setNoDelay(true);
+      const served = links.serve(connection).finally(() => serving.delete(served));
+      serving.add(served);
+    }
+  })();
+  return {
+    port: listener.addr.port,
+    async close() {
+      listener.close();
+      await links.drain();
+      await Promise.all([accepting, ...serving]);
+    },
+  };
+}

@@ -1,0 +1,70 @@
+/**
+ * The state of one node: the store and the sessions. Commands change it in the order of the log and
+ * in no other way, live and on replay, so the log alone decides what it is.
+ *
+ * @module
+ */
+import { crc32 } from "node:zlib";
+import type { CommandCursor } from "../lib/command_codec.ts";
+import { ByteWriter } from "../lib/byte_writer.ts";
+import { CommandKind, Outcome, type Result } from "../lib/key_value.ts";
+import { Sessions, type SessionsOptions } from "./sessions.ts";
+import { Table } from "./table.ts";
+
+/** Keys, values and sessions of one node. */
+export class Shard {
+  readonly store: Table;
+  readonly sessions: Sessions;
+  readonly #key = new ByteWriter(256);
+
+  constructor(options: SessionsOptions) {
+    this.store = new Table({ hashKey: options.hashKey });
+    this.sessions = new Sessions(options);
+  }
+
+  /** The value of `key`, or null. */
+  get(key: string): string | null {
+    this.#key.clear();
+    this.#key.text(key);
+    return this.getBytes(this.#key.buffer, 0, this.#key.length);
+  }
+
+  /** The value of the key in `bytes` from `start` to `end`, or null. */
+  getBytes(bytes: Uint8Array, start: number, end: number): string | null {
+    const position = this.store.find(bytes, start, end);
+    return position === 0 ? null : this.store.valueText(position);
+  }
+
+  /**
+   * Applies the command that the log has at `index`. All that decides anything is decided here, from
+   * the command, its index and the state, and from nothing else.
+   */
+  apply(command: CommandCursor, index: number): Outcome {
+    const { bytes, start, end, clientStart, keyStart, valueStart, seq } = command;
+    const session = this.sessions.use(bytes, clientStart, keyStart);
+    const fingerprint = crc32(bytes.subarray(start, end));
+    const outcome = this.sessions.judge(session, seq, fingerprint);
+    if (outcome !== Outcome.applied) return outcome;
+
+    const before = this.store.find(bytes, keyStart, valueStart);
+    this.sessions.remember(session, seq, index, fingerprint, this.store, before);
+    if (command.kind === CommandKind.put) {
+      this.store.set(bytes, keyStart, valueStart, bytes, valueStart, end);
+    } else {
+      this.store.delete(bytes, keyStart, valueStart);
+    }
+    return outcome;
+  }
+
+  /** The answer to a command that was just applied at `index` with `outcome`. */
+  result(command: CommandCursor, index: number, outcome: Outcome): Result {
+    if (outcome === Outcome.stale) return { outcome, logIndex: index, prevValue: null };
+    const { bytes, clientStart, keyStart, seq } = command;
+    const session = this.sessions.use(bytes, clientStart, keyStart);
+    return {
+      outcome,
+      logIndex: this.sessions.logIndex(session, seq),
+      prevValue: this.sessions.prevValue(session, seq),
+    };
+  }
+}

@@ -1,0 +1,315 @@
+/**
+ * The router's end of a link to one node: any number of requests in flight over one connection, which
+ * is opened again whenever it breaks. A request outlives the connection: it is sent again on the next
+ * one until its deadline, which is safe because the node applies a write once, however often it
+ * comes.
+ *
+ *     connecting ──welcome──▶ up ──broken──▶ waiting ──backoff──▶ connecting …
+ *
+ * While a link is down requests wait for it, so that a node which restarts fast costs a pause. A node
+ * that has been down for longer than a request may wait is answered for at once.
+ *
+ * @module
+ */
+import type { ByteWriter } from "../lib/byte_writer.ts";
+import type { Clock } from "../lib/clock.ts";
+import { encodeCommand } from "../lib/command_codec.ts";
+import { type Command, type KeyValue, type Result, UnavailableError } from "../lib/key_value.ts";
+import {
+  LINK_BACKLOG_BYTES_MAX,
+  PROBE_TIMEOUT_MS,
+  RECONNECT_MS_MAX,
+  RECONNECT_MS_MIN,
+  REQUEST_TIMEOUT_MS,
+  WAITING_PER_NODE_MAX,
+} from "../lib/limits.ts";
+import { decodeResult, decodeText, encodeHello, FrameType } from "../lib/link_protocol.ts";
+import { type Duplex, Wire } from "../lib/wire.ts";
+
+export interface LinkOptions {
+  readonly nodeId: string;
+  /** For people: host and port of the node's API. */
+  readonly address: string;
+  /** Opens a connection to the node's link port, unless it is aborted before. */
+  readonly connect: (signal: AbortSignal) => Promise<Duplex>;
+  readonly clock: Clock;
+  /** From 0 up to 1, for the jitter of the backoff. */
+  readonly random: () => number;
+  /** How long a request may take, in milliseconds. */
+  readonly timeoutMs?: number;
+}
+
+/** How often deadlines are looked at, in milliseconds: one timer for all requests of a link. */
+const SWEEP_MS = 100;
+
+/** A request that has no answer yet. */
+interface Pending {
+  readonly type: number;
+  readonly encode: (writer: ByteWriter) => void;
+  readonly answer: Answer;
+  readonly fail: (error: UnavailableError) => void;
+  readonly deadline: number;
+}
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Takes a reply; false if it is none to this request. */
+type Answer = (type: number, bytes: Bytes, start: number, end: number) => boolean;
+
+/** The keys of one node, from afar. */
+export class Link implements KeyValue {
+  readonly nodeId: string;
+  readonly address: string;
+  readonly #options: LinkOptions;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  /** By id, in the order of their deadlines save for probes. */
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 1;
+  /** Null while there is none; of use once the node has welcomed it. */
+  #connection: Wire | null = null;
+  #up = false;
+  #downSince: number;
+  #lastHeard = 0;
+  #lastProblem = "it was not reached yet";
+  readonly #closing = new AbortController();
+  #callOffSweep: (() => void) | null = null;
+  readonly #ended: Promise<void>;
+
+  constructor(options: LinkOptions) {
+    this.nodeId = options.nodeId;
+    this.address = options.address;
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#timeoutMs = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
+    this.#downSince = this.#clock.monotonic();
+    this.#ended = this.#run();
+  }
+
+  /** Whether a connection is open and welcome. */
+  get up(): boolean {
+    return this.#up;
+  }
+
+  get(key: string): Promise<string | null> {
+    return new Promise((resolve, reject) => {
+      this.#request(
+        FrameType.get,
+        (writer) => writer.text(key),
+        reject,
+        (type, bytes, start, end) => {
+          if (type === FrameType.value) resolve(decodeText(bytes, start, end));
+          else if (type === FrameType.missing) resolve(null);
+          else return false;
+          return true;
+        },
+      );
+    });
+  }
+
+  write(command: Command): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const encode = (writer: ByteWriter) => encodeCommand(writer, command);
+      this.#request(FrameType.write, encode, reject, (type, bytes, start, end) => {
+        if (type !== FrameType.result) return false;
+        resolve(decodeResult(bytes, start, end));
+        return true;
+      });
+    });
+  }
+
+  /** The health of the node as it tells it. */
+  health(): Promise<unknown> {
+    return this.#probe(FrameType.health);
+  }
+
+  /** The metrics of the node as it tells them. */
+  metrics(): Promise<unknown> {
+    return this.#probe(FrameType.metrics);
+  }
+
+  #probe(type: number): Promise<unknown> {
+    if (!this.#up) return Promise.reject(this.#unavailable("is down"));
+    return new Promise((resolve, reject) => {
+      let callOff = () => {};
+      const fail = (error: UnavailableError) => {
+        callOff();
+        reject(error);
+      };
+      const id = this.#request(type, () => {}, fail, (type, bytes, start, end) => {
+        if (type !== FrameType.json) return false;
+        callOff();
+        resolve(JSON.parse(decodeText(bytes, start, end)));
+        return true;
+      });
+      callOff = this.#clock.after(PROBE_TIMEOUT_MS, () => {
+        this.#pending.delete(id);
+        reject(this.#unavailable(`did not answer within ${PROBE_TIMEOUT_MS} ms`));
+      });
+    });
+  }
+
+  /**
+   * Sends a request now if the link is up, else when it is. Returns its id.
+   *
+   * @throws {UnavailableError} Too many wait already, or the node has been down for too long.
+   */
+  #request(
+    type: number,
+    encode: (writer: ByteWriter) => void,
+    fail: (error: UnavailableError) => void,
+    answer: Answer,
+  ): number {
+    const now = this.#clock.monotonic();
+    if (this.#closing.signal.aborted) {
+      throw this.#unavailable("is not asked any more: the router stops");
+    }
+    if (!this.#up && now - this.#downSince > this.#timeoutMs) {
+      throw this.#unavailable("is down");
+    }
+    const backlog = this.#connection?.backlog ?? 0;
+    if (this.#pending.size >= WAITING_PER_NODE_MAX || backlog > LINK_BACKLOG_BYTES_MAX) {
+      throw this.#unavailable(`has ${this.#pending.size} requests waiting already`);
+    }
+    const id = this.#nextId;
+    this.#nextId = (id + 1) >>> 0;
+    const pending = { type, encode, fail, answer, deadline: now + this.#timeoutMs };
+    this.#pending.set(id, pending);
+    if (this.#up) send(this.#connection!, id, pending);
+    this.#callOffSweep ??= this.#clock.after(SWEEP_MS, () => this.#sweep());
+    return id;
+  }
+
+  /** Gives up what has waited for too long, and a connection that says nothing any more. */
+  #sweep(): void {
+    this.#callOffSweep = null;
+    const now = this.#clock.monotonic();
+    const down = !this.#up && now - this.#downSince > this.#timeoutMs;
+    for (const [id, pending] of this.#pending) {
+      if (pending.deadline > now && !down) continue;
+      this.#pending.delete(id);
+      pending.fail(this.#unavailable(
+        down ? "is down" : `did not answer within ${this.#timeoutMs} ms`,
+      ));
+      if (now - this.#lastHeard > this.#timeoutMs) this.#connection?.close();
+    }
+    if (this.#pending.size > 0) {
+      this.#callOffSweep = this.#clock.after(SWEEP_MS, () => this.#sweep());
+    }
+  }
+
+  #unavailable(problem: string): UnavailableError {
+    const reason = !this.#up ? ` (${this.#lastProblem})` : "";
+    return new UnavailableError(
+      `Node "${this.nodeId}" at ${this.address} ${problem}${reason}; a write may be sent again ` +
+        `with the same client and seq, it is applied once`,
+    );
+  }
+
+  /** Connects, again and again, until the link is closed. */
+  async #run(): Promise<void> {
+    let attempt = 0;
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      if (await this.#connectOnce()) attempt = 0;
+      if (signal.aborted) break;
+      const delay = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** attempt++);
+      await this.#pause(delay * (0.5 + this.#options.random() / 2));
+    }
+  }
+
+  /** One connection, from its opening to its end. True if it was welcome. */
+  async #connectOnce(): Promise<boolean> {
+    const wire = await this.#open();
+    if (wire === null) return false;
+    const callOff = this.#clock.after(this.#timeoutMs, () => wire.close());
+    encodeHello(wire.beginFrame(FrameType.hello, 0), this.nodeId);
+    wire.endFrame();
+    try {
+      await wire.read((type, id, bytes, start, end) => {
+        this.#lastHeard = this.#clock.monotonic();
+        if (this.#up) return this.#receive(type, id, bytes, start, end);
+        callOff();
+        this.#welcome(type, wire, bytes, start, end);
+      });
+      this.#lastProblem = "the connection ended";
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.#lastProblem = error.message;
+    } finally {
+      callOff();
+      wire.close();
+      this.#connection = null;
+    }
+    return this.#goDown();
+  }
+
+  /** The connection is of no use any more. True if it was. */
+  #goDown(): boolean {
+    const wasUp = this.#up;
+    this.#up = false;
+    if (wasUp) this.#downSince = this.#clock.monotonic();
+    return wasUp;
+  }
+
+  async #open(): Promise<Wire | null> {
+    try {
+      const duplex = await this.#options.connect(this.#closing.signal);
+      return this.#connection = new Wire(duplex);
+    } catch (error) {
+      this.#lastProblem = error instanceof Error ? error.message : String(error);
+      return null;
+    }
+  }
+
+  /** The first reply. If it is a welcome, all that waits is sent, in the order in which it came. */
+  #welcome(type: number, wire: Wire, bytes: Bytes, start: number, end: number): void {
+    if (type === FrameType.refused) throw new RangeError(decodeText(bytes, start, end));
+    if (type !== FrameType.welcome) {
+      throw new RangeError(`First reply has type ${type}, expected 129`);
+    }
+    this.#up = true;
+    for (const [id, pending] of this.#pending) send(wire, id, pending);
+  }
+
+  /** @throws {RangeError} The reply is none. */
+  #receive(type: number, id: number, bytes: Bytes, start: number, end: number): void {
+    if (type === FrameType.refused && id === 0) throw new RangeError(decodeText(bytes, start, end));
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return; // given up meanwhile
+    this.#pending.delete(id);
+    if (type === FrameType.refused) {
+      pending.fail(new UnavailableError(`Node "${this.nodeId}": ${decodeText(bytes, start, end)}`));
+    } else if (!pending.answer(type, bytes, start, end)) {
+      this.#pending.set(id, pending); // it has no answer yet: it goes out again on the next connection
+      throw new RangeError(`Reply to a request of type ${pending.type} has type ${type}`);
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const callOff = this.#clock.after(ms, resolve);
+      this.#closing.signal.addEventListener("abort", () => {
+        callOff();
+        resolve();
+      }, { once: true });
+    });
+  }
+
+  /** Gives up what waits and closes the connection. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#callOffSweep?.();
+    for (const pending of this.#pending.values()) {
+      pending.fail(this.#unavailable("is not asked any more: the router stops"));
+    }
+    this.#pending.clear();
+    this.#connection?.close();
+    await this.#ended;
+  }
+}
+
+function send(wire: Wire, id: number, { type, encode }: Pending): void {
+  encode(wire.beginFrame(type, id));
+  wire.endFrame();
+}

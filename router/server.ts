@@ -1,0 +1,56 @@
+/**
+ * The router as a server: the one place where it meets the real clock and network.
+ *
+ * @module
+ */
+import { createHandler } from "../lib/api.ts";
+import { systemClock } from "../lib/clock.ts";
+import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
+import { Link } from "./link.ts";
+import { Router } from "./router.ts";
+
+/** A router that serves. */
+export interface RunningRouter {
+  readonly port: number;
+  /** Takes no more requests; those that wait for a node that is down are answered so at once. */
+  close(): Promise<void>;
+}
+
+/**
+ * Serves the cluster. No node needs to be up.
+ *
+ * @throws {Deno.errors.AddrInUse} The port is taken.
+ */
+export function startRouter(config: ClusterConfig): RunningRouter {
+  const router = new Router(config.nodes.map(openLink));
+  const { host: hostname, port } = config.router;
+  try {
+    const server = Deno.serve({ hostname, port, onListen() {} }, createHandler(router));
+    return {
+      port: server.addr.port,
+      async close() {
+        const served = server.shutdown();
+        await router.close(); // lets go of the requests that wait, which the server waits for
+        await served;
+      },
+    };
+  } catch (error) {
+    router.close();
+    throw error;
+  }
+}
+
+function openLink(node: NodeConfig): Link {
+  return new Link({
+    nodeId: node.id,
+    address: formatAddress(node.host, node.port),
+    async connect(signal) {
+      const { host: hostname, linkPort: port } = node;
+      const connection = await Deno.connect({ hostname, port, signal });
+      connection.setNoDelay(true);
+      return connection;
+    },
+    clock: systemClock,
+    random: Math.random,
+  });
+}

@@ -1,0 +1,26 @@
+/**
+ * Placement: which node owns a key. A key hashes to one of 16,384 slots, and a slot belongs to a
+ * node. The slot is the one of Redis Cluster: CRC-16 of the key, or of its `{hash tag}`, so keys
+ * with the same tag are on the same node.
+ *
+ * @module
+ */
+import slotOfKey from "cluster-key-slot";
+
+/** Slots in all. A slot is the unit in which keys belong to a node. */
+export const SLOT_COUNT = 16_384;
+
+/**
+ * For each slot the number of its owner, from 0. The owners have neighbouring slots, as evenly as it
+ * goes.
+ */
+export function assignSlots(nodeCount: number): Uint16Array {
+  return Uint16Array.from({ length: SLOT_COUNT }, (_, slot) => {
+    return Math.floor(slot * nodeCount / SLOT_COUNT);
+  });
+}
+
+/** The slot of `key`. */
+export function slotOf(key: string): number {
+  return slotOfKey(key);
+}
