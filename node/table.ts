@@ -33,9 +33,9 @@ export const CHUNK_BYTES = 4 * 1024 * 1024;
 
 /** Empty chunks that keep their memory, ready for the next entries. */
 const SPARE_CHUNKS_MAX = 2;
-/** Bytes that a call walks for each byte that it wrote or left behind: more than 4, see there. */
+/** Bytes that a call walks for each byte that it wrote or left behind; why, see `#reclaim()`. */
 const RECLAIM_FACTOR = 8;
-/** Entries that one call walks at most: about a millisecond's work. */
+/** Entries that one call walks at most: half a millisecond's work, each being a cache miss. */
 const RECLAIM_ENTRIES_MAX = 1024;
 
 const HEADER_BYTES = 8;
@@ -360,11 +360,15 @@ export class Table {
 
     let used = 0;
     let live = 0;
+    let entries = 0;
     for (const chunk of this.#chunks) {
-      expect(`live bytes of chunk ${chunk.id}`, chunk.live, this.#checkChunk(chunk));
+      const met = this.#checkChunk(chunk);
+      expect(`live bytes of chunk ${chunk.id}`, chunk.live, met.live);
       used += chunk.used;
-      live += chunk.live;
+      live += met.live;
+      entries += met.entries;
     }
+    expect("number of entries met", entries, size);
     expect("used bytes", this.#usedBytes, used);
     expect("live bytes", this.#liveBytes, live);
 
@@ -395,17 +399,21 @@ export class Table {
     return count;
   }
 
-  /** Checks that entries fill the chunk up to `used`, and sums the live ones. */
-  #checkChunk(chunk: Chunk): number {
+  /** Checks that entries fill the chunk up to `used`. Counts the live ones and their bytes. */
+  #checkChunk(chunk: Chunk): { live: number; entries: number } {
     let live = 0;
+    let entries = 0;
     for (let offset = 0; offset < chunk.used;) {
       checkEnd(chunk, offset);
       const bytes = chunk.entryBytes(offset);
       const slot = this.#index.slotOf(this.#hashOf(chunk, offset), this.#positionOf(chunk, offset));
-      if (slot !== NO_SLOT) live += bytes;
+      if (slot !== NO_SLOT) {
+        live += bytes;
+        entries++;
+      }
       offset += bytes;
     }
-    return live;
+    return { live, entries };
   }
 
   #chunkOf(position: number): Chunk {
@@ -497,16 +505,15 @@ export class Table {
    * Pays for a call that wrote or left behind `bytes`, by walking over that many bytes, times
    * `RECLAIM_FACTOR`, of the victim: a full chunk whose live entries are moved to the last one.
    *
-   * Why that keeps ahead: there is a victim only while more than a quarter of all bytes in full
-   * chunks are garbage, so the one with the fewest live bytes has at most 3/4 of a chunk of them.
-   * To walk all of it frees one chunk and fills 3/4: a quarter is gained, while the calls that pay
-   * for the walk leave behind a sixth of a chunk at most. So the chunks hold at most the live
-   * bytes, a third more, and a few chunks: the last one, the victim, the spare ones, and one more
-   * of garbage that is too little to begin with.
+   * Why that keeps ahead: a victim is chosen only while more than a fifth of the bytes in full
+   * chunks are garbage, so the one with the fewest live bytes has at most 4/5 of a chunk of them.
+   * To walk all of it frees one chunk and fills 4/5: a fifth is gained, while the calls that pay
+   * for the walk leave behind an eighth at most. So the used bytes stay within 5/4 of the live
+   * bytes and a few chunks: the last one, the victim, and one of garbage too little to begin with.
    *
-   * Why it is short: a call walks at most `RECLAIM_ENTRIES_MAX` entries, and bytes of two chunks and
-   * one entry. What it still owes then, the next calls pay; only if large entries leave behind
-   * chunks that are full of tiny ones can the bound above be passed for a while.
+   * Why it is short: a call walks at most `RECLAIM_ENTRIES_MAX` entries, and at most one chunk and
+   * one entry in bytes. What it still owes is left to the next calls. Only calls that leave behind
+   * large entries, in chunks that are otherwise full of tiny live ones, can get ahead for a while.
    */
   #reclaim(bytes: number): void {
     this.#owedBytes += RECLAIM_FACTOR * bytes;
