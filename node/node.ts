@@ -124,7 +124,7 @@ export class Node implements Service {
       case Outcome.duplicate:
         this.#duplicates++;
     }
-    return this.#shard.result(command, index, outcome);
+    return this.#shard.lastResult(index, outcome);
   }
 
   health(): { status: string; lastIndex: number } {

@@ -16,7 +16,7 @@
  * @module
  */
 import { setUint53 } from "../lib/byte_writer.ts";
-import { Outcome } from "../lib/key_value.ts";
+import { Outcome, type Result } from "../lib/key_value.ts";
 import {
   CLIENT_BYTES_MAX,
   SESSION_BYTES_MAX,
@@ -26,9 +26,17 @@ import {
 } from "../lib/limits.ts";
 import { Table } from "./table.ts";
 
-/** Result as bytes: seq, log index, fingerprint, flags, and from here on `prevValue`. */
+// A result as bytes.
+const SEQ_OFFSET = 0;
+const LOG_INDEX_OFFSET = 8;
+const FINGERPRINT_OFFSET = 16;
+const FLAGS_OFFSET = 20;
 const PREV_VALUE_OFFSET = 24;
+/** Flag: `prevValue` was let go. */
 const FORGOTTEN = 1;
+
+/** A key of `results`: session number (4 bytes), place in the window or `CLIENT_SLOT` (2). */
+const KEY_BYTES = 6;
 const CLIENT_SLOT = 0xffff;
 
 export interface SessionsOptions {
@@ -46,8 +54,10 @@ export class Sessions {
   readonly #bytesSoftMax: number;
   readonly #bytesMax: number;
 
-  /** Per session number, from 1: highest seq seen, results held, neighbours in the order of use. */
+  // Per session number, from 1: highest seq seen, seq applied last, results held, and the neighbours
+  // in the order of use.
   readonly #top: Float64Array;
+  readonly #latest: Float64Array;
   readonly #held: Uint16Array;
   readonly #older: Uint32Array;
   readonly #newer: Uint32Array;
@@ -58,7 +68,9 @@ export class Sessions {
   #newest = 0;
   #evictions = 0;
 
-  readonly #key = new Uint8Array(6);
+  /** Where in `results` the last search ended; 0 if nothing was there. */
+  #place = 0;
+  readonly #key = new Uint8Array(KEY_BYTES);
   readonly #keyView = new DataView(this.#key.buffer);
   #value = new Uint8Array(4096);
   #valueView = new DataView(this.#value.buffer);
@@ -71,6 +83,7 @@ export class Sessions {
     this.#bytesSoftMax = options.bytesSoftMax ?? SESSION_BYTES_SOFT_MAX;
     this.#bytesMax = options.bytesMax ?? SESSION_BYTES_MAX;
     this.#top = new Float64Array(this.#sessionsMax + 1);
+    this.#latest = new Float64Array(this.#sessionsMax + 1);
     this.#held = new Uint16Array(this.#sessionsMax + 1);
     this.#older = new Uint32Array(this.#sessionsMax + 1);
     this.#newer = new Uint32Array(this.#sessionsMax + 1);
@@ -109,16 +122,17 @@ export class Sessions {
   /** What is to become of a write: `applied` says that it is new and may be. */
   judge(session: number, seq: number, fingerprint: number): Outcome {
     if (seq <= this.#top[session] - SESSION_WINDOW) return Outcome.stale;
-    const position = this.#find(session, seq);
-    if (position === 0) return Outcome.applied;
-    return this.#results.valueUint32(position, 16) === fingerprint
+    this.#find(session, seq);
+    // The place may still hold the result whose place `seq` is to take.
+    if (this.#place === 0 || this.#uint53(SEQ_OFFSET) !== seq) return Outcome.applied;
+    return this.#results.valueUint32(this.#place, FINGERPRINT_OFFSET) === fingerprint
       ? Outcome.duplicate
       : Outcome.mismatch;
   }
 
   /**
-   * Remembers the result of a write that {@linkcode judge} called new. `prevValue` is the value at
-   * `prevPosition` in `store`, none if that is 0: it has to be called before the store is changed.
+   * Remembers the result of a write right after {@linkcode judge} called it new. `prevValue` is the
+   * value at `prevPosition` in `store`, none if that is 0; it is read before this returns.
    */
   remember(
     session: number,
@@ -128,48 +142,43 @@ export class Sessions {
     store: Table,
     prevPosition: number,
   ): void {
-    const length = prevPosition === 0 ? 0 : store.valueLength(prevPosition);
-    this.#reserveValue(PREV_VALUE_OFFSET + length);
-    if (length > 0) store.copyValue(prevPosition, this.#value, PREV_VALUE_OFFSET);
-    setUint53(this.#valueView, 0, seq);
-    setUint53(this.#valueView, 8, logIndex);
-    this.#valueView.setUint32(16, fingerprint, true);
-    this.#valueView.setUint32(20, 0, true);
-    const top = this.#top[session];
-    if (seq > top) {
-      if (this.bytes > this.#bytesSoftMax) this.#forgetPrevValue(session, top);
-      this.#top[session] = seq;
+    const prevLength = prevPosition === 0 ? 0 : store.valueLength(prevPosition);
+    const length = PREV_VALUE_OFFSET + prevLength;
+    this.#scratch(length);
+    setUint53(this.#valueView, SEQ_OFFSET, seq);
+    setUint53(this.#valueView, LOG_INDEX_OFFSET, logIndex);
+    this.#valueView.setUint32(FINGERPRINT_OFFSET, fingerprint, true);
+    this.#valueView.setUint32(FLAGS_OFFSET, 0, true);
+    if (prevLength > 0) store.copyValue(prevPosition, this.#value, PREV_VALUE_OFFSET);
+    if (this.#place === 0) this.#held[session]++;
+    if (this.#place === 0 || !this.#results.overwrite(this.#place, this.#value, 0, length)) {
+      this.#results.set(this.#key, 0, KEY_BYTES, this.#value, 0, length);
+      if (this.bytes > this.#bytesSoftMax) this.#shed(session);
+      this.#find(session, seq);
     }
+    if (seq > this.#top[session]) this.#top[session] = seq;
+    this.#latest[session] = seq;
+  }
+
+  /** The result that {@linkcode judge} found or {@linkcode remember} wrote, whichever was last. */
+  lastResult(outcome: Outcome): Result {
+    const forgotten = this.#results.valueUint32(this.#place, FLAGS_OFFSET) === FORGOTTEN;
+    return {
+      outcome,
+      logIndex: this.#uint53(LOG_INDEX_OFFSET),
+      prevValue: forgotten ? null : this.#results.valueText(this.#place, PREV_VALUE_OFFSET),
+    };
+  }
+
+  /** Looks where the result of `seq` is or would be. */
+  #find(session: number, seq: number): void {
     this.#setKey(session, seq % SESSION_WINDOW);
-    const held = this.#results.size;
-    this.#results.set(this.#key, 0, 6, this.#value, 0, PREV_VALUE_OFFSET + length);
-    this.#held[session] += this.#results.size - held;
-    while (this.bytes > this.#bytesMax && this.#oldest !== session) this.#evictOldest();
+    this.#place = this.#results.find(this.#key, 0, KEY_BYTES);
   }
 
-  /** Log index of the remembered result. To be asked of remembered results only. */
-  logIndex(session: number, seq: number): number {
-    const position = this.#find(session, seq);
-    return this.#results.valueUint32(position, 12) * 0x1_0000_0000 +
-      this.#results.valueUint32(position, 8);
-  }
-
-  /** `prevValue` of the remembered result, or null if it was let go. */
-  prevValue(session: number, seq: number): string | null {
-    const position = this.#find(session, seq);
-    if (this.#results.valueUint32(position, 20) === FORGOTTEN) return null;
-    return this.#results.valueText(position, PREV_VALUE_OFFSET);
-  }
-
-  /** Position in `#results` of the remembered result of `seq`, 0 if there is none. */
-  #find(session: number, seq: number): number {
-    this.#setKey(session, seq % SESSION_WINDOW);
-    const position = this.#results.find(this.#key, 0, 6);
-    if (position === 0) return 0;
-    // The place may still hold the result that `seq` will take the place of.
-    const remembered = this.#results.valueUint32(position, 4) * 0x1_0000_0000 +
-      this.#results.valueUint32(position, 0);
-    return remembered === seq ? position : 0;
+  #uint53(offset: number): number {
+    return this.#results.valueUint32(this.#place, offset + 4) * 0x1_0000_0000 +
+      this.#results.valueUint32(this.#place, offset);
   }
 
   #setKey(session: number, slot: number): void {
@@ -177,26 +186,28 @@ export class Sessions {
     this.#keyView.setUint16(4, slot, true);
   }
 
-  #reserveValue(length: number): void {
-    if (this.#value.length >= length) return;
-    this.#value = new Uint8Array(length * 2);
-    this.#valueView = new DataView(this.#value.buffer);
+  /** `#value` with room for `length` bytes. */
+  #scratch(length: number): Uint8Array {
+    if (this.#value.length < length) {
+      this.#value = new Uint8Array(length * 2);
+      this.#valueView = new DataView(this.#value.buffer);
+    }
+    return this.#value;
+  }
+
+  /** Makes room by letting go of older `prevValue`s and, far above the bound, of idle sessions. */
+  #shed(session: number): void {
+    this.#forgetPrevValue(session, this.#latest[session]);
+    while (this.bytes > this.#bytesMax && this.#oldest !== session) this.#evictOldest();
   }
 
   /** Shrinks the result of `seq` to what tells a duplicate from a new write. */
   #forgetPrevValue(session: number, seq: number): void {
-    const position = this.#find(session, seq);
-    if (position === 0) return;
-    const value = new Uint8Array(PREV_VALUE_OFFSET);
-    for (let offset = 0; offset < 20; offset += 4) {
-      new DataView(value.buffer).setUint32(
-        offset,
-        this.#results.valueUint32(position, offset),
-        true,
-      );
-    }
-    value[20] = FORGOTTEN;
-    this.#results.set(this.#key, 0, 6, value, 0, PREV_VALUE_OFFSET);
+    this.#find(session, seq);
+    if (this.#place === 0 || this.#uint53(SEQ_OFFSET) !== seq) return; // it has left the window
+    this.#results.copyValue(this.#place, this.#scratch(this.#results.valueLength(this.#place)), 0);
+    this.#valueView.setUint32(FLAGS_OFFSET, FORGOTTEN, true);
+    this.#results.set(this.#key, 0, KEY_BYTES, this.#value, 0, PREV_VALUE_OFFSET);
   }
 
   #create(bytes: Uint8Array, start: number, end: number): number {
@@ -205,8 +216,9 @@ export class Sessions {
     this.#valueView.setUint32(0, session, true);
     this.#clients.set(bytes, start, end, this.#value, 0, 4);
     this.#setKey(session, CLIENT_SLOT);
-    this.#results.set(this.#key, 0, 6, bytes, start, end);
+    this.#results.set(this.#key, 0, KEY_BYTES, bytes, start, end);
     this.#top[session] = 0;
+    this.#latest[session] = 0;
     this.#held[session] = 0;
     this.#linkNewest(session);
     return session;
@@ -216,12 +228,12 @@ export class Sessions {
     const session = this.#oldest;
     const client = new Uint8Array(CLIENT_BYTES_MAX);
     this.#setKey(session, CLIENT_SLOT);
-    const length = this.#results.copyValue(this.#results.find(this.#key, 0, 6), client, 0);
-    this.#results.delete(this.#key, 0, 6);
+    const length = this.#results.copyValue(this.#results.find(this.#key, 0, KEY_BYTES), client, 0);
+    this.#results.delete(this.#key, 0, KEY_BYTES);
     this.#clients.delete(client, 0, length);
     for (let seq = this.#top[session]; this.#held[session] > 0; seq--) {
       this.#setKey(session, seq % SESSION_WINDOW);
-      if (this.#results.delete(this.#key, 0, 6)) this.#held[session]--;
+      if (this.#results.delete(this.#key, 0, KEY_BYTES)) this.#held[session]--;
     }
     this.#unlink(session);
     this.#free.push(session);

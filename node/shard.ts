@@ -48,23 +48,17 @@ export class Shard {
 
     const before = this.store.find(bytes, keyStart, valueStart);
     this.sessions.remember(session, seq, index, fingerprint, this.store, before);
-    if (command.kind === CommandKind.put) {
+    if (command.kind === CommandKind.delete) {
+      if (before !== 0) this.store.delete(bytes, keyStart, valueStart);
+    } else if (before === 0 || !this.store.overwrite(before, bytes, valueStart, end)) {
       this.store.set(bytes, keyStart, valueStart, bytes, valueStart, end);
-    } else {
-      this.store.delete(bytes, keyStart, valueStart);
     }
     return outcome;
   }
 
-  /** The answer to a command that was just applied at `index` with `outcome`. */
-  result(command: CommandCursor, index: number, outcome: Outcome): Result {
+  /** The answer to the command that was applied last, at `index` and with `outcome`. */
+  lastResult(index: number, outcome: Outcome): Result {
     if (outcome === Outcome.stale) return { outcome, logIndex: index, prevValue: null };
-    const { bytes, clientStart, keyStart, seq } = command;
-    const session = this.sessions.use(bytes, clientStart, keyStart);
-    return {
-      outcome,
-      logIndex: this.sessions.logIndex(session, seq),
-      prevValue: this.sessions.prevValue(session, seq),
-    };
+    return this.sessions.lastResult(outcome);
   }
 }

@@ -27,6 +27,7 @@
 
 import { Buffer } from "node:buffer";
 import { halfSipHash13 } from "./half_sip_hash.ts";
+import { NO_SLOT, TableIndex } from "./table_index.ts";
 
 /** Size of a chunk of the arena, and of the largest entry, in bytes. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
@@ -39,11 +40,6 @@ const RECLAIM_FACTOR = 8;
 const RECLAIM_ENTRIES_MAX = 1024;
 
 const HEADER_BYTES = 8;
-const SUB_TABLE_BITS = 10;
-/** Numbers in the smallest sub-table: 4 pairs. */
-const SUB_TABLE_LENGTH_MIN = 8;
-/** What a search returns when there is no such slot. */
-const NO_SLOT = -1;
 
 /** Up to here a loop copies as fast as a native function, and needs no view of the source. */
 const LOOP_LENGTH_MAX = 128;
@@ -89,67 +85,6 @@ class Chunk {
 /** Stands where a chunk has no memory. Every attempt to append to it opens another. */
 const NO_CHUNK = new Chunk(0, 0);
 
-/** The sub-tables. A slot is the place of a pair in its array; a pair of position 0 is empty. */
-class Index {
-  readonly tables: Uint32Array[] = Array.from(
-    { length: 1 << SUB_TABLE_BITS },
-    () => new Uint32Array(SUB_TABLE_LENGTH_MIN),
-  );
-  readonly counts = new Uint32Array(1 << SUB_TABLE_BITS);
-  bytes = this.counts.byteLength + this.tables.length * SUB_TABLE_LENGTH_MIN * 4;
-
-  static tableOf(hash: number): number {
-    return hash >>> (32 - SUB_TABLE_BITS);
-  }
-
-  /** The slot of the pair, or `NO_SLOT`. Looks at no entry. */
-  slotOf(hash: number, position: number): number {
-    const pairs = this.tables[Index.tableOf(hash)];
-    const mask = pairs.length - 1;
-    for (let slot = hash << 1 & mask; pairs[slot + 1] !== 0; slot = slot + 2 & mask) {
-      if (pairs[slot + 1] === position) return slot;
-    }
-    return NO_SLOT;
-  }
-
-  insert(hash: number, position: number): void {
-    const table = Index.tableOf(hash);
-    const count = ++this.counts[table];
-    // Pairs are two numbers each: a load of 3/4.
-    if (count * 8 > this.tables[table].length * 3) this.#resize(table, 2);
-    place(this.tables[table], hash, position);
-  }
-
-  remove(hash: number, slot: number): void {
-    const table = Index.tableOf(hash);
-    const pairs = this.tables[table];
-    const mask = pairs.length - 1;
-    let hole = slot;
-    for (let next = hole + 2 & mask; pairs[next + 1] !== 0; next = next + 2 & mask) {
-      // A pair may move back as far as the slot where its search begins.
-      const probed = next - (pairs[next] << 1) & mask;
-      if (probed < (next - hole & mask)) continue;
-      pairs[hole] = pairs[next];
-      pairs[hole + 1] = pairs[next + 1];
-      hole = next;
-    }
-    pairs[hole + 1] = 0;
-
-    const count = --this.counts[table];
-    if (pairs.length > SUB_TABLE_LENGTH_MIN && count * 16 < pairs.length) this.#resize(table, 0.5);
-  }
-
-  #resize(table: number, factor: number): void {
-    const pairs = this.tables[table];
-    const resized = new Uint32Array(pairs.length * factor);
-    for (let slot = 0; slot < pairs.length; slot += 2) {
-      if (pairs[slot + 1] !== 0) place(resized, pairs[slot], pairs[slot + 1]);
-    }
-    this.tables[table] = resized;
-    this.bytes += resized.byteLength - pairs.byteLength;
-  }
-}
-
 /**
  * See the module's comment. Invariants, which {@linkcode Table.check} checks:
  *
@@ -165,7 +100,7 @@ export class Table {
   readonly #chunkBytes: number;
   /** A position is the id of a chunk above this many bits of offset, in units of 8 bytes. */
   readonly #offsetBits: number;
-  readonly #index = new Index();
+  readonly #index = new TableIndex();
 
   /** By id. What has no memory is `NO_CHUNK`, and its id, but for 0, is in `#vacantIds`. */
   readonly #chunks: Chunk[] = [NO_CHUNK];
@@ -212,7 +147,7 @@ export class Table {
   find(keyBytes: Uint8Array, start: number, end: number): number {
     const hash = halfSipHash13(this.#k0, this.#k1, keyBytes, start, end);
     const slot = this.#slotOfKey(hash, keyBytes, start, end);
-    return slot === NO_SLOT ? 0 : this.#index.tables[Index.tableOf(hash)][slot + 1];
+    return slot === NO_SLOT ? 0 : this.#index.tables[TableIndex.tableOf(hash)][slot + 1];
   }
 
   /**
@@ -234,7 +169,7 @@ export class Table {
     const bytes = entryBytes(keyLength, valueLength);
     const hash = halfSipHash13(this.#k0, this.#k1, keyBytes, keyStart, keyEnd);
     const slot = this.#slotOfKey(hash, keyBytes, keyStart, keyEnd);
-    const pairs = this.#index.tables[Index.tableOf(hash)];
+    const pairs = this.#index.tables[TableIndex.tableOf(hash)];
     const old = slot === NO_SLOT ? 0 : pairs[slot + 1];
     const oldBytes = old === 0 ? 0 : this.#chunkOf(old).entryBytes(this.#offsetOf(old));
 
@@ -258,13 +193,33 @@ export class Table {
     this.#reclaim(Math.max(bytes, oldBytes));
   }
 
+  /**
+   * Overwrites the value of the entry at `position`, if the new one takes as much room. Returns
+   * whether it did; the position stays valid. Saves the search of {@linkcode set}.
+   */
+  overwrite(
+    position: number,
+    valueBytes: Uint8Array,
+    valueStart: number,
+    valueEnd: number,
+  ): boolean {
+    const chunk = this.#chunkOf(position);
+    const offset = this.#offsetOf(position);
+    const keyLength = chunk.words[offset >>> 2];
+    const valueLength = valueEnd - valueStart;
+    if (entryBytes(keyLength, valueLength) !== chunk.entryBytes(offset)) return false;
+    chunk.words[(offset >>> 2) + 1] = valueLength;
+    copyBytes(valueBytes, valueStart, valueEnd, chunk.bytes, offset + HEADER_BYTES + keyLength);
+    return true;
+  }
+
   /** Whether there was such an entry. */
   delete(keyBytes: Uint8Array, start: number, end: number): boolean {
     const hash = halfSipHash13(this.#k0, this.#k1, keyBytes, start, end);
     const slot = this.#slotOfKey(hash, keyBytes, start, end);
     if (slot === NO_SLOT) return false;
 
-    const position = this.#index.tables[Index.tableOf(hash)][slot + 1];
+    const position = this.#index.tables[TableIndex.tableOf(hash)][slot + 1];
     const bytes = this.#chunkOf(position).entryBytes(this.#offsetOf(position));
     this.#index.remove(hash, slot);
     this.#size--;
@@ -391,7 +346,7 @@ export class Table {
       checkEnd(chunk, offset);
       const hash = this.#hashOf(chunk, offset);
       expect(`hash at ${position}`, pairs[slot], hash);
-      expect(`sub-table of ${position}`, table, Index.tableOf(hash));
+      expect(`sub-table of ${position}`, table, TableIndex.tableOf(hash));
       const keyStart = offset + HEADER_BYTES;
       const keyEnd = keyStart + chunk.words[offset >>> 2];
       expect(`slot of ${position}`, slot, this.#slotOfKey(hash, chunk.bytes, keyStart, keyEnd));
@@ -439,7 +394,7 @@ export class Table {
   }
 
   #slotOfKey(hash: number, keyBytes: Uint8Array, start: number, end: number): number {
-    const pairs = this.#index.tables[Index.tableOf(hash)];
+    const pairs = this.#index.tables[TableIndex.tableOf(hash)];
     const mask = pairs.length - 1;
     for (let slot = hash << 1 & mask; pairs[slot + 1] !== 0; slot = slot + 2 & mask) {
       if (pairs[slot] === hash && this.#hasKey(pairs[slot + 1], keyBytes, start, end)) return slot;
@@ -553,7 +508,7 @@ export class Table {
     if (slot !== NO_SLOT) {
       const position = this.#append(bytes);
       copyBytes(victim.bytes, offset, offset + bytes, this.#last.bytes, this.#offsetOf(position));
-      this.#index.tables[Index.tableOf(hash)][slot + 1] = position;
+      this.#index.tables[TableIndex.tableOf(hash)][slot + 1] = position;
       this.#discard(old, bytes);
     }
     this.#walkedBytes += bytes;
@@ -577,15 +532,6 @@ export class Table {
 /** Bytes that an entry takes, header and padding included. */
 function entryBytes(keyLength: number, valueLength: number): number {
   return (HEADER_BYTES + keyLength + valueLength + 7) & ~7;
-}
-
-/** Puts a pair into the first empty slot of its search. There is one. */
-function place(pairs: Uint32Array, hash: number, position: number): void {
-  const mask = pairs.length - 1;
-  let slot = hash << 1 & mask;
-  while (pairs[slot + 1] !== 0) slot = slot + 2 & mask;
-  pairs[slot] = hash;
-  pairs[slot + 1] = position;
 }
 
 function copyBytes(
