@@ -210,6 +210,30 @@ export class Sessions {
     this.#results.set(this.#key, 0, KEY_BYTES, this.#value, 0, PREV_VALUE_OFFSET);
   }
 
+  /**
+   * Walks over all sessions, which takes long: for tests and doctors.
+   *
+   * @throws {Error} The row of sessions, the tables and the counts do not agree.
+   */
+  check(): void {
+    this.#clients.check();
+    this.#results.check();
+    let sessions = 0;
+    let results = 0;
+    for (let session = this.#oldest, older = 0; session !== 0; session = this.#newer[session]) {
+      if (this.#older[session] !== older) throw new Error(`Session ${session} is out of row`);
+      older = session;
+      sessions++;
+      results += 1 + this.#held[session]; // its client's id is in the table too
+    }
+    if (sessions !== this.size || results !== this.#results.size) {
+      throw new Error(
+        `Sessions in row are ${sessions} with ${results} entries, ` +
+          `expected ${this.size} with ${this.#results.size}`,
+      );
+    }
+  }
+
   #create(bytes: Uint8Array, start: number, end: number): number {
     if (this.size >= this.#sessionsMax) this.#evictOldest();
     const session = this.#free.pop() ?? ++this.#numbered;
