@@ -34,7 +34,7 @@ export const REQUEST_TIMEOUT_MS = 5000;
 export const PROBE_TIMEOUT_MS = 500;
 /** Delay before the router opens a broken link again, in milliseconds: first and longest. */
 export const RECONNECT_MS_MIN = 20;
-export const RECONNECT_MS_MAX = 1000;
+export const RECONNECT_MS_MAX = 250;
 
 /** Segment of the log, in bytes: a frame that would pass it starts the next segment. */
 export const SEGMENT_BYTES = 64 * 1024 * 1024;

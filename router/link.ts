@@ -189,7 +189,7 @@ export class Link implements KeyValue {
       if (pending.deadline > now && !down) continue;
       this.#pending.delete(id);
       pending.fail(this.#unavailable(
-        down ? "is down" : `did not answer within ${this.#timeoutMs} ms`,
+        this.#up ? `did not answer within ${this.#timeoutMs} ms` : "is down",
       ));
       if (now - this.#lastHeard > this.#timeoutMs) this.#connection?.close();
     }

@@ -1,0 +1,161 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { CommandCursor } from "../../lib/command_codec.ts";
+import { encodeCommand } from "../../lib/command_codec.ts";
+import { CommandKind, Outcome, type Result, UnavailableError } from "../../lib/key_value.ts";
+import { WAITING_WRITES_MAX } from "../../lib/limits.ts";
+import { batchTime } from "../../node/batch.ts";
+import { CommitQueue } from "../../node/commit_queue.ts";
+import type { Log } from "../../node/log.ts";
+import { ManualClock } from "../manual_clock.ts";
+
+/** A log that is durable when the test says so. */
+class HeldLog implements Log {
+  lastIndex = 0;
+  readonly bytes = 0;
+  readonly bytesAppended = 0;
+  readonly syncs = 0;
+  /** Count of records in each batch that was appended, and its time. */
+  readonly batches: number[] = [];
+  readonly times: number[] = [];
+  #settle: { resolve: () => void; reject: (error: unknown) => void }[] = [];
+  #appended: (() => void)[] = [];
+
+  replay(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  append(body: Uint8Array, count: number): Promise<void> {
+    this.batches.push(count);
+    this.times.push(batchTime(body));
+    for (const resolve of this.#appended.splice(0)) resolve();
+    return new Promise<void>((resolve, reject) => this.#settle.push({ resolve, reject })).then(
+      () => {
+        this.lastIndex += count;
+      },
+    );
+  }
+
+  /** Resolves at the next append. */
+  nextAppend(): Promise<void> {
+    return new Promise((resolve) => this.#appended.push(resolve));
+  }
+
+  makeDurable(): void {
+    this.#settle.shift()!.resolve();
+  }
+
+  fail(error: Error): void {
+    this.#settle.shift()!.reject(error);
+  }
+
+  close(): void {}
+}
+
+function setUp() {
+  const log = new HeldLog();
+  const clock = new ManualClock();
+  const applied: number[] = [];
+  const apply = (command: CommandCursor, index: number): Result => {
+    applied.push(command.seq);
+    return { outcome: Outcome.applied, logIndex: index, prevValue: "" };
+  };
+  const queue = new CommitQueue({ log, clock, startTime: 1000, apply });
+  const write = (seq: number) =>
+    new Promise<Result>((resolve, reject) => {
+      const command = { kind: CommandKind.put, client: "c", seq, key: "k", value: "v" };
+      queue.submit(
+        (bytes) => encodeCommand(bytes, command),
+        (result, error) => result === null ? reject(error) : resolve(result),
+      );
+    });
+  return { log, clock, queue, applied, write };
+}
+
+Deno.test("CommitQueue applies nothing before it is durable", async () => {
+  const { log, applied, write } = setUp();
+  const appended = log.nextAppend();
+  const written = write(1);
+  await appended;
+  assertEquals(applied, []);
+  log.makeDurable();
+  assertEquals((await written).logIndex, 1);
+  assertEquals(applied, [1]);
+});
+
+Deno.test("CommitQueue writes together what arrives in one turn, and what waits for the disk", async () => {
+  const { log, applied, write } = setUp();
+  let appended = log.nextAppend();
+  const first = [write(1), write(2), write(3)];
+  await appended;
+  const second = [write(4), write(5)];
+  appended = log.nextAppend();
+  log.makeDurable();
+  await Promise.all(first);
+  await appended;
+  log.makeDurable();
+  await Promise.all(second);
+  assertEquals(log.batches, [3, 2]);
+  assertEquals(applied, [1, 2, 3, 4, 5]);
+});
+
+Deno.test("CommitQueue gives each write its own index, in the order of arrival", async () => {
+  const { log, write } = setUp();
+  const appended = log.nextAppend();
+  const writes = [write(7), write(5), write(6)];
+  await appended;
+  log.makeDurable();
+  assertEquals((await Promise.all(writes)).map((result) => result.logIndex), [1, 2, 3]);
+});
+
+Deno.test("CommitQueue records times that never run backwards", async () => {
+  const { log, clock, write } = setUp();
+  for (const [advance, expected] of [[500, 1000], [1500, 2000], [-1000, 2000]]) {
+    clock.advance(advance);
+    const appended = log.nextAppend();
+    const written = write(1);
+    await appended;
+    log.makeDurable();
+    await written;
+    assertEquals(log.times.at(-1), expected);
+  }
+});
+
+Deno.test("CommitQueue acknowledges nothing after the log has failed", async () => {
+  const { log, queue, applied, write } = setUp();
+  const appended = log.nextAppend();
+  const waiting = write(1);
+  await appended;
+  const gathering = write(2);
+  log.fail(new Error("I/O error"));
+  await assertRejects(() => waiting, UnavailableError, "log failed");
+  await assertRejects(() => gathering, UnavailableError, "log failed");
+  await assertRejects(() => write(3), UnavailableError, "log failed");
+  await assertRejects(() => queue.failed, Error, "I/O error");
+  assertEquals([applied, log.batches], [[], [1]]);
+});
+
+Deno.test("CommitQueue refuses one write too many at once, and takes more when there is room", async () => {
+  const { log, queue, write } = setUp();
+  let appended = log.nextAppend();
+  const writes = Array.from({ length: WAITING_WRITES_MAX }, (_, i) => write(i + 1));
+  assertThrows(() => queue.submit(() => {}, () => {}), UnavailableError, "Too much waits");
+  await appended;
+  writes.push(write(0xffff));
+  appended = log.nextAppend();
+  log.makeDurable();
+  await appended;
+  log.makeDurable();
+  assertEquals((await Promise.all(writes)).length, WAITING_WRITES_MAX + 1);
+});
+
+Deno.test("CommitQueue.idle() resolves when all that was taken is answered", async () => {
+  const { log, queue, write } = setUp();
+  await queue.idle();
+  const appended = log.nextAppend();
+  let answered = false;
+  const written = write(1).then(() => answered = true);
+  await appended;
+  const idle = queue.idle().then(() => assertEquals(answered, true));
+  log.makeDurable();
+  await Promise.all([idle, written]);
+});

@@ -1,0 +1,197 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { CommandKind, Outcome, UnavailableError } from "../../lib/key_value.ts";
+import { REQUEST_TIMEOUT_MS, WAITING_PER_NODE_MAX } from "../../lib/limits.ts";
+import { FrameType } from "../../lib/link_protocol.ts";
+import { type Duplex, Wire } from "../../lib/wire.ts";
+import { Link } from "../../router/link.ts";
+import { ManualClock } from "../manual_clock.ts";
+import { MemoryNode } from "../memory_cluster.ts";
+import { pipe } from "../pipe.ts";
+import { until } from "../until.ts";
+
+function put(seq: number, key = "k", value = "v") {
+  return { kind: CommandKind.put, client: "c", seq, key, value };
+}
+
+/** A link whose connections the test hands out. */
+function setUp(nodeId = "n1") {
+  const clock = new ManualClock();
+  const asked: { accept: (duplex: Duplex) => void; refuse: () => void }[] = [];
+  const link = new Link({
+    nodeId,
+    address: "test:1",
+    connect: (signal) =>
+      new Promise((accept, reject) => {
+        const refuse = () => reject(new Deno.errors.ConnectionRefused("Refused"));
+        signal.addEventListener("abort", refuse);
+        asked.push({ accept, refuse });
+      }),
+    clock,
+    random: () => 0,
+  });
+  /** The next attempt to connect; lets the backoff pass. */
+  const attempt = async () => {
+    const asksNow = () => {
+      clock.advance(20);
+      return asked.length > 0;
+    };
+    if (asked.length === 0) await until(asksNow, "the link connects");
+    return asked.shift()!;
+  };
+  return { clock, link, attempt };
+}
+
+/** Opens the link to a real node. Returns how to break it. */
+async function open(
+  attempt: () => Promise<{ accept: (duplex: Duplex) => void }>,
+  node: MemoryNode,
+) {
+  const [near, far] = pipe();
+  const served = node.links.serve(far);
+  (await attempt()).accept(near);
+  return async () => {
+    far.close();
+    await served;
+  };
+}
+
+Deno.test("Link sends what waits for it as soon as it is up", async () => {
+  const node = await new MemoryNode("n1").start();
+  const { link, attempt } = setUp();
+  const written = link.write(put(1));
+  const read = link.get("other");
+  assertEquals(link.up, false);
+  await open(attempt, node);
+  assertEquals((await written).outcome, Outcome.applied);
+  assertEquals(await read, null);
+  assertEquals(link.up, true);
+  await link.close();
+  await node.stop();
+});
+
+Deno.test("Link sends again, on the next connection, what the last one did not answer", async () => {
+  const node = await new MemoryNode("n1").start();
+  const { link, attempt } = setUp();
+  // A node that takes everything and dies before it answers, after it has applied the write.
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const wire = new Wire(far);
+  const received: number[] = [];
+  const reading = wire.read((type, id) => {
+    received.push(type);
+    if (type === FrameType.hello) {
+      wire.beginFrame(FrameType.welcome, id);
+      wire.endFrame();
+    } else if (received.length === 3) wire.close();
+  });
+  const results = [link.write(put(1)), link.write(put(2, "k", "w"))];
+  await node.node.write(put(1));
+  await reading;
+  assertEquals(received, [FrameType.hello, FrameType.write, FrameType.write]);
+
+  await open(attempt, node);
+  const outcomes = (await Promise.all(results)).map((result) => result.outcome);
+  assertEquals(outcomes, [Outcome.duplicate, Outcome.applied]);
+  assertEquals(await link.get("k"), "w");
+  await link.close();
+  await node.stop();
+});
+
+Deno.test("Link gives up a request at its deadline, and says of whom it is", async () => {
+  const { clock, link, attempt } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const wire = new Wire(far);
+  const reading = wire.read((type, id) => {
+    if (type !== FrameType.hello) return; // never answered
+    wire.beginFrame(FrameType.welcome, id);
+    wire.endFrame();
+  });
+  await until(() => link.up, "the link is up");
+  const read = assertRejects(() => link.get("k"), UnavailableError);
+  clock.advance(REQUEST_TIMEOUT_MS + 200);
+  assertStringIncludes(
+    (await read).message,
+    `Node "n1" at test:1 did not answer within ${REQUEST_TIMEOUT_MS} ms`,
+  );
+  await reading; // a connection that is silent for so long is given up as well
+  await link.close();
+});
+
+Deno.test("Link to a node that is down fails what waits when it has been down for too long", async () => {
+  const { clock, link, attempt } = setUp();
+  const read = assertRejects(() => link.get("k"), UnavailableError, `Node "n1" at test:1 is down`);
+  (await attempt()).refuse();
+  clock.advance(REQUEST_TIMEOUT_MS + 200);
+  await read;
+  const started = clock.monotonic();
+  await assertRejects(() => link.get("k"), UnavailableError, "is down (Refused)");
+  assertEquals(clock.monotonic(), started, "waited");
+  await link.close();
+});
+
+Deno.test("Link refuses one request too many at once", async () => {
+  const { link } = setUp();
+  const waiting = Array.from({ length: WAITING_PER_NODE_MAX }, (_, i) => link.get(`k${i}`));
+  const settled = Promise.allSettled(waiting);
+  await assertRejects(() => link.get("k"), UnavailableError, "requests waiting already");
+  await link.close();
+  assert((await settled).every((result) => result.status === "rejected"));
+});
+
+Deno.test("Link to the wrong node is not used, and says why", async () => {
+  const node = await new MemoryNode("n2").start();
+  const { clock, link, attempt } = setUp("n1");
+  await open(attempt, node);
+  await attempt(); // it was let go, and the next one is tried
+  clock.advance(REQUEST_TIMEOUT_MS + 200);
+  await assertRejects(() => link.get("k"), UnavailableError, `this is node "n2", not "n1"`);
+  assertEquals(link.up, false);
+  await node.stop();
+  await link.close();
+});
+
+Deno.test("Link drops a connection on which something else than replies arrives", async () => {
+  for (const reply of [[FrameType.json, 1], [FrameType.result, 1], [77, 1]]) {
+    const { link, attempt } = setUp();
+    const [near, far] = pipe();
+    (await attempt()).accept(near);
+    const wire = new Wire(far);
+    const reading = wire.read((type, id) => {
+      wire.beginFrame(type === FrameType.hello ? FrameType.welcome : reply[0], id);
+      wire.endFrame();
+    });
+    const read = link.get("k");
+    await reading;
+    // The request is not lost with it.
+    const node = await new MemoryNode("n1").start();
+    await open(attempt, node);
+    assertEquals(await read, null, `reply of type ${reply[0]}`);
+    await link.close();
+    await node.stop();
+  }
+});
+
+Deno.test("Link waits longer after each failure, and never longer than its bound", async () => {
+  const clock = new ManualClock();
+  const attempts: number[] = [];
+  const link = new Link({
+    nodeId: "n1",
+    address: "test:1",
+    connect: () => {
+      attempts.push(clock.monotonic());
+      return Promise.reject(new Deno.errors.ConnectionRefused("Refused"));
+    },
+    clock,
+    random: () => 1,
+  });
+  for (let i = 0; i < 2000; i++) {
+    clock.advance(1);
+    await Promise.resolve();
+    await Promise.resolve();
+    await Promise.resolve();
+  }
+  const pauses = attempts.slice(1).map((at, i) => Math.round((at - attempts[i]) / 10) * 10);
+  assertEquals(pauses.slice(0, 6), [20, 40, 80, 160, 250, 250]);
+  await link.close();
+});
