@@ -41,12 +41,18 @@ export async function openDataDirectory(
     if (!file.tryLock()) {
       throw new Error(`Cannot use "${directory}": another process has locked it`);
     }
-    const existing = await readMarker(file, path, nodeId);
+    const owner = await readMarker(file, path);
+    if (owner !== null && owner !== nodeId) {
+      throw new Error(
+        `Cannot use "${directory}": it belongs to node "${owner}", expected "${nodeId}"`,
+      );
+    }
+    const existing = owner !== null;
     return {
       existing,
       async markExisting() {
         if (existing) return;
-        writeBytes(file, markerOf(nodeId), 0);
+        writeBytes(file, new TextEncoder().encode(markerOf(nodeId)), 0);
         await file.syncData();
         await disk.syncDirectory(directory);
       },
@@ -73,22 +79,35 @@ export async function isLocked(disk: Disk, directory: string): Promise<boolean> 
   }
 }
 
-function markerOf(nodeId: string): Uint8Array {
-  return new TextEncoder().encode(`sixpaths node ${nodeId}, data format 1\n`);
+function markerOf(nodeId: string): string {
+  return `sixpaths node ${nodeId}, data format 1\n`;
 }
 
-/** Whether the marker says that there is a log. It is compared byte by byte: it has no checksum. */
-async function readMarker(file: DiskFile, path: string, nodeId: string): Promise<boolean> {
+/** Reads and checks the marker; an empty one says that no log was durable yet: null. */
+async function readMarker(file: DiskFile, path: string): Promise<string | null> {
   const length = await file.size();
-  if (length === 0) return false;
+  if (length === 0) return null;
   const text = new TextDecoder().decode(readBytes(file, 0, Math.min(length, MARKER_BYTES_MAX)));
-  const expected = new TextDecoder().decode(markerOf(nodeId));
-  if (text === expected) return true;
-  throw new DamageError(
-    path,
-    0,
-    `content is ${JSON.stringify(text)}, expected ${JSON.stringify(expected)}`,
-  );
+  const nodeId = /^sixpaths node ([\w-]+), /.exec(text)?.[1];
+  if (nodeId !== undefined && text === markerOf(nodeId)) return nodeId;
+  const expected = JSON.stringify(markerOf("…"));
+  throw new DamageError(path, 0, `content is ${JSON.stringify(text)}, expected ${expected}`);
+}
+
+/**
+ * Whose directory it is, by its marker; null if it holds no log yet.
+ *
+ * @throws {DamageError} The marker is not what was written.
+ */
+export async function checkMarker(disk: Disk, directory: string): Promise<string | null> {
+  if (!(await disk.list(directory)).includes(MARKER_NAME)) return null;
+  const path = join(directory, MARKER_NAME);
+  const file = await disk.open(path, "read");
+  try {
+    return await readMarker(file, path);
+  } finally {
+    file.close();
+  }
 }
 
 /**

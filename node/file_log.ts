@@ -6,7 +6,6 @@
  */
 import { join } from "@std/path";
 import { FILL_BYTES, SEGMENT_BYTES } from "../lib/limits.ts";
-import { DamageError } from "./damage.ts";
 import { createFile, type Disk, type DiskFile, readBytes, writeBytes } from "./disk.ts";
 import type { BatchVisitor, Log } from "./log.ts";
 import {
@@ -18,7 +17,7 @@ import {
   SECTOR_BYTES,
   segmentName,
 } from "./log_format.ts";
-import { type LogScan, scanLog, type SegmentScan } from "./log_scan.ts";
+import { type LogScan, missingLog, scanLog, type SegmentScan } from "./log_scan.ts";
 
 export interface FileLogOptions {
   readonly disk: Disk;
@@ -85,7 +84,7 @@ export class FileLog implements Log {
   }
 
   async replay(visit: BatchVisitor): Promise<void> {
-    const scan = await scanLog(this.#disk, this.#directory, visit);
+    const scan = await scanLog(this.#disk, this.#directory, { batch: visit });
     if (scan === null) return await this.#createLog();
     if (scan.nodeId !== this.#options.nodeId) {
       throw new Error(
@@ -97,10 +96,7 @@ export class FileLog implements Log {
   }
 
   async #createLog(): Promise<void> {
-    if (this.#options.existing) {
-      const path = join(this.#directory, segmentName(1));
-      throw new DamageError(path, 0, "segment is missing: the directory has held a log before");
-    }
+    if (this.#options.existing) throw missingLog(this.#directory);
     this.#logId = this.#options.randomId();
     await this.#startSegment();
   }

@@ -49,6 +49,13 @@ export interface LogScan {
   readonly leftovers: string[];
 }
 
+/** Gets what a scan finds, in order. */
+export interface LogVisitor {
+  readonly batch: BatchVisitor;
+  /** Called when all of a segment was read. */
+  readonly segment?: (segment: SegmentScan) => void;
+}
+
 /** What must come next: carried from frame to frame and from segment to segment. */
 interface Position {
   nextIndex: number;
@@ -63,7 +70,7 @@ interface Position {
 export async function scanLog(
   disk: Disk,
   directory: string,
-  visit: BatchVisitor,
+  visitor: LogVisitor,
 ): Promise<LogScan | null> {
   const names = await disk.list(directory);
   const segmentNames = names.filter(isSegmentName);
@@ -78,9 +85,10 @@ export async function scanLog(
     checkFollows(directory, segments.at(-1), position, name);
     const header = openSegment(path, bytes, position, identity?.logId);
     identity ??= header;
-    const segment = scanFrames(directory, name, bytes, position, visit);
+    const segment = scanFrames(directory, name, bytes, position, visitor.batch);
     checkSeal(directory, segments.at(-1), segment);
     segments.push(segment);
+    visitor.segment?.(segment);
   }
   const last = segments[segments.length - 1];
   if (last.sealed) {
@@ -97,6 +105,12 @@ export async function scanLog(
     ...identity!,
     leftovers: names.filter((name) => name.endsWith(".tmp")),
   };
+}
+
+/** The damage of a directory that has held a log and has no segment at all. */
+export function missingLog(directory: string): DamageError {
+  const path = join(directory, segmentName(1));
+  return new DamageError(path, 0, "segment is missing: the directory has held a log before");
 }
 
 // A segment is read in one piece, up to 64 MiB for a moment: the scan then is plain loops over one

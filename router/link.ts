@@ -191,7 +191,7 @@ export class Link implements KeyValue {
       pending.fail(this.#unavailable(
         this.#up ? `did not answer within ${this.#timeoutMs} ms` : "is down",
       ));
-      if (now - this.#lastHeard > this.#timeoutMs) this.#connection?.close();
+      if (now - this.#lastHeard >= this.#timeoutMs) this.#connection?.close();
     }
     if (this.#pending.size > 0) {
       this.#callOffSweep = this.#clock.after(SWEEP_MS, () => this.#sweep());

@@ -1,0 +1,70 @@
+/**
+ * `main.ts check`: reads a node's data directory and says what is in it, and whether it is whole.
+ *
+ * @module
+ */
+
+import { format as formatBytes } from "@std/fmt/bytes";
+import { checkDirectory, type CheckReport } from "../node/check.ts";
+import { isLocked } from "../node/data_directory.ts";
+import { realDisk } from "../node/disk.ts";
+import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
+
+export const name = "check";
+export const summary = "Read a node's data directory and report damage";
+export const help = `Usage: main.ts check DIR
+
+Reads the data directory of a node, such as data/n1, from the first byte to the last and reports what
+it holds: segments, records, index range, keys, sessions, and the first damage with its file and
+offset. Changes nothing. A node that runs at the same time is not disturbed; its last batch may then
+look unfinished.
+
+Exit codes: 0 whole, 1 damaged or not readable, 2 misuse.`;
+
+export async function run(args: string[]): Promise<number> {
+  const { positionals: [directory] } = parseArguments(args, { flags: {}, positionals: ["DIR"] });
+  await requireDirectory(directory);
+  if (await isLocked(realDisk, directory)) console.log("running   a node is using it right now");
+  const report = await checkDirectory(realDisk, directory);
+  if (report.damage === null && report.nodeId === null) {
+    throw new Failure(`Cannot check "${directory}": no node has written to it`);
+  }
+  console.log(format(report));
+  return report.damage === null ? ExitCode.done : ExitCode.failed;
+}
+
+async function requireDirectory(path: string): Promise<void> {
+  try {
+    if ((await Deno.stat(path)).isDirectory) return;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new Failure(`Cannot read "${path}": it does not exist, expected the data of a node`);
+  }
+  throw new Failure(`Cannot read "${path}": it is a file, expected the directory of a node`);
+}
+
+function format(report: CheckReport): string {
+  const { nodeId, segments, records, keys, sessions, leftovers, damage } = report;
+  const lines = [
+    `node      ${nodeId ?? "unknown"}`,
+    `segments  ${segments.length}${damage === null ? "" : " whole"}`,
+    ...segments.map((segment) => `          ${describe(segment)}`),
+    `records   ${records}${damage === null ? "" : " before the damage"}`,
+    `indexes   ${records === 0 ? "none" : `1 to ${records}`}`,
+    `keys      ${keys}`,
+    `sessions  ${sessions}`,
+    ...leftovers.map((name) => `leftover  ${name}, which the next start removes`),
+    damage === null ? "damage    none" : `damage    ${damage.message}`,
+  ];
+  return lines.join("\n");
+}
+
+function describe(segment: CheckReport["segments"][number]): string {
+  const { name, records, firstIndex, tail, sealed, tornBytes } = segment;
+  const range = records === 0 ? "no records" : `${firstIndex} to ${firstIndex + records - 1}`;
+  const torn = tornBytes === 0
+    ? ""
+    : `, then ${tornBytes} bytes of a last batch that was never acknowledged`;
+  const used = formatBytes(tail, { binary: true });
+  return `${name}  ${range}, ${used}${sealed ? ", sealed" : ""}${torn}`;
+}

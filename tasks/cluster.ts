@@ -1,0 +1,72 @@
+/**
+ * `main.ts cluster`: the supervisor. It runs the nodes and the router as processes of their own,
+ * each with the narrowest permissions, until it is asked to stop.
+ *
+ * @module
+ */
+
+import { setColorEnabled } from "@std/fmt/colors";
+import { systemClock } from "../lib/clock.ts";
+import { type ClusterConfig, loadConfig } from "../lib/config.ts";
+import { formatInvitation, formatNodes, prefixer } from "./cluster_view.ts";
+import { makeDataDirectories } from "./make_data_directories.ts";
+import { checkPorts } from "./port_check.ts";
+import { programsOf, spawnProcess } from "./program.ts";
+import { parentGone, stopSignal } from "./stop_request.ts";
+import { ExitCode, parseArguments } from "./subcommand.ts";
+import { Supervisor } from "./supervisor.ts";
+
+export const name = "cluster";
+export const summary = "Run all nodes and the router, and start again what dies";
+export const help = `Usage: main.ts cluster [--config FILE] [--supervised]
+
+Starts every node and the router as a process of its own, shows where they are, and starts again what
+dies. A node with damaged data stays down; the others go on. Ctrl-C (SIGINT), SIGTERM and SIGHUP stop
+them all within 5 seconds.
+
+  --config FILE  The cluster, in JSON; default: six nodes n1 to n6 on loopback
+  --supervised   Stop also when the parent process is gone
+
+Output is in colour on a terminal, unless NO_COLOR is set.
+
+Exit codes: 0 stopped as asked, 1 failed (such as a port in use), 2 misuse.`;
+
+export async function run(args: string[]): Promise<number> {
+  const { flags } = parseArguments(args, { flags: { config: "text", supervised: "switch" } });
+  const config = await loadConfig(flags.config);
+  checkPorts(config);
+  await makeDataDirectories(config);
+  setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
+  const stop = flags.supervised
+    ? Promise.race([stopSignal(), parentGone(systemClock)])
+    : stopSignal();
+  await superviseUntil(stop, config, flags.config);
+  return ExitCode.done;
+}
+
+async function superviseUntil(
+  stop: Promise<void>,
+  config: ClusterConfig,
+  configFile: string | undefined,
+): Promise<void> {
+  const programs = programsOf(config, configFile);
+  const prefix = prefixer([...programs.map((program) => program.name), name]);
+  const say = (line: string) => console.log(prefix(name, line));
+  const supervisor = new Supervisor(programs, {
+    spawn: spawnProcess,
+    clock: systemClock,
+    onLine: (program, line) => console.log(prefix(program.name, line)),
+    say,
+  });
+  const isUp = await Promise.race([supervisor.start().then(() => true), stop]);
+  if (isUp) showCluster(config, supervisor);
+  await stop;
+  say("Stopping all processes");
+  await supervisor.stop();
+  say("Stopped");
+}
+
+function showCluster(config: ClusterConfig, { states }: Supervisor): void {
+  console.log(`\n${formatNodes(config.nodes, states)}\n`);
+  console.log(`${formatInvitation(config, states.at(-1)!)}\n`);
+}

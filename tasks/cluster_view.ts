@@ -1,0 +1,76 @@
+/**
+ * What the operator of a cluster sees: lines with the coloured name of the program that printed them,
+ * and one table.
+ *
+ *     n1      | Cut off 512 bytes …
+ *     cluster | n3 was ended by SIGKILL; it starts again in 100 ms
+ *
+ * @module
+ */
+
+import { format as formatBytes } from "@std/fmt/bytes";
+import { blue, bold, cyan, green, magenta, yellow } from "@std/fmt/colors";
+import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
+import type { State } from "./keeper.ts";
+
+const COLORS = [green, yellow, blue, magenta, cyan];
+
+/** Makes the function that puts one of `names` before a line, all to the same width. */
+export function prefixer(names: readonly string[]): (name: string, line: string) => string {
+  const width = Math.max(...names.map((name) => name.length));
+  return (name, line) => {
+    const color = COLORS[names.indexOf(name) % COLORS.length];
+    return `${color(`${name.padEnd(width)} |`)} ${line}`;
+  };
+}
+
+/**
+ * One row per node: where it is, and what it holds or why it does not serve. `states` are those of
+ * the nodes, in order.
+ */
+export function formatNodes(nodes: readonly NodeConfig[], states: readonly State[]): string {
+  const head = ["node", "address", "data", "pid", "keys", "log"];
+  const rows = nodes.map(({ id, host, port, data }, i) => [
+    id,
+    formatAddress(host, port),
+    data,
+    ...describe(states[i]),
+  ]);
+  const widths = head.map((_, column) =>
+    Math.max(...[head, ...rows].map((row) => row[column].length))
+  );
+  const format = (row: string[]) =>
+    row.map((cell, column) => cell.padEnd(widths[column])).join("  ").trimEnd();
+  return [bold(format(head)), ...rows.map(format)].join("\n");
+}
+
+/** What to do with a cluster that is up. `state` is that of the router. */
+export function formatInvitation({ router }: ClusterConfig, state: State): string {
+  const url = `http://${formatAddress(connectable(router.host), router.port)}`;
+  const body = JSON.stringify({ client: "me", seq: 1, key: "greeting", value: "hello" });
+  return `router  ${url}${state.kind === "ready" ? "" : ` ${whyNotReady(state)}`}
+try it  curl ${url}/put -d '${body}'
+        curl '${url}/get?key=greeting'
+stop    Ctrl-C`;
+}
+
+/** The cells that say what a node holds. */
+function describe(state: State): [pid: string, keys: string, log: string] {
+  if (state.kind !== "ready") return ["-", "-", whyNotReady(state)];
+  const { pid, keys, log_bytes } = state.facts;
+  return [
+    pid,
+    Number(keys).toLocaleString("en"),
+    formatBytes(Number(log_bytes), { binary: true }),
+  ];
+}
+
+function whyNotReady(state: Exclude<State, { kind: "ready" }>): string {
+  return state.kind === "starting" ? "is still starting" : state.reason;
+}
+
+/** An address to connect to, for a host to listen on: a wildcard stands for every address. */
+function connectable(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  return host === "::" ? "::1" : host;
+}

@@ -1,0 +1,80 @@
+/**
+ * `main.ts node`: runs one node until it is asked to stop.
+ *
+ * @module
+ */
+
+import { type ClusterConfig, formatAddress, loadConfig, type NodeConfig } from "../lib/config.ts";
+import { DamageError } from "../node/damage.ts";
+import { type RunningNode, startNode } from "../node/server.ts";
+import { formatReadyLine } from "./ready_line.ts";
+import { endOfInput, stopSignal } from "./stop_request.ts";
+import { ExitCode, Failure, isBug, misuse, parseArguments } from "./subcommand.ts";
+
+export const name = "node";
+export const summary = "Run one node of the cluster";
+export const help = `Usage: main.ts node --id ID [--config FILE] [--supervised]
+
+Replays the log of a node, serves its keys, and prints one "listening" line when it does. SIGTERM,
+SIGINT (Ctrl-C) and SIGHUP stop it once everything that it accepted is durable and answered.
+
+  --id ID        Which node of the config to run, such as n1
+  --config FILE  The cluster, in JSON; default: six nodes n1 to n6 on loopback
+  --supervised   Stop also when standard input ends: the supervisor holds it open
+
+Exit codes: 0 stopped as asked, 1 failed, 2 misuse, 3 damaged data.`;
+
+export async function run(args: string[]): Promise<number> {
+  const { flags } = parseArguments(args, {
+    flags: { id: "text", config: "text", supervised: "switch" },
+  });
+  const config = findNode(await loadConfig(flags.config), flags.id);
+  const stop = flags.supervised ? Promise.race([stopSignal(), endOfInput()]) : stopSignal();
+  try {
+    // A replay that is under way when the node is to stop has accepted nothing: it is left there.
+    const node = await Promise.race([startNode(config, { report: console.error }), stop]);
+    if (node) await serve(node, config, stop);
+  } catch (error) {
+    throw explain(error, config);
+  }
+  return ExitCode.done;
+}
+
+function findNode(config: ClusterConfig, id: string | undefined): NodeConfig {
+  const ids = config.nodes.map((node) => node.id).join(", ");
+  if (id === undefined) throw misuse(`Missing flag "--id", expected one of ${ids}`);
+  const node = config.nodes.find((node) => node.id === id);
+  if (node === undefined) throw misuse(`Unknown node "${id}", expected one of ${ids}`);
+  return node;
+}
+
+async function serve(node: RunningNode, config: NodeConfig, stop: Promise<void>): Promise<void> {
+  console.log(formatReadyLine({
+    id: config.id,
+    http: formatAddress(config.host, node.httpPort),
+    link: formatAddress(config.host, node.linkPort),
+    data: config.data,
+    keys: node.keys,
+    log_bytes: node.logBytes,
+    ms: Math.round(performance.now()),
+    pid: Deno.pid,
+  }));
+  await Promise.race([stop, node.failed]);
+  await Promise.race([node.close(), node.failed]);
+}
+
+/** The failure that tells the operator what `error` means; a bug stays what it is. */
+function explain(error: unknown, { id, host, port, linkPort, data }: NodeConfig): unknown {
+  if (isBug(error)) return error;
+  const options = { subject: `node ${id}`, cause: error };
+  const { message } = error as Error;
+  if (error instanceof DamageError) {
+    const advice = `nothing was changed; to look at it: main.ts check ${data}`;
+    return new Failure(`${message}; ${advice}`, { ...options, exitCode: ExitCode.damaged });
+  }
+  if (error instanceof Deno.errors.AddrInUse) {
+    const addresses = `${formatAddress(host, port)} and ${formatAddress(host, linkPort)}`;
+    return new Failure(`Cannot listen on ${addresses}: one of the ports is in use`, options);
+  }
+  return new Failure(message, options);
+}

@@ -1,0 +1,53 @@
+/**
+ * Finds out before anything starts whether the ports of a cluster are free.
+ *
+ * @module
+ */
+
+import { type ClusterConfig, formatAddress } from "../lib/config.ts";
+import { Failure } from "./subcommand.ts";
+
+interface Listener {
+  host: string;
+  port: number;
+  /** Who wants to listen there. */
+  owner: string;
+}
+
+/**
+ * Resolves to nothing when every port can be listened on.
+ *
+ * Between this look and the start of a process someone else may take the port; that process then
+ * says so itself.
+ *
+ * @throws {Failure} Names each port that cannot be had, and who wanted it.
+ */
+export function checkPorts(config: ClusterConfig): void {
+  const problems = listenersOf(config).flatMap((listener) => {
+    const reason = whyNotFree(listener);
+    const { host, port, owner } = listener;
+    return reason === undefined ? [] : [`${formatAddress(host, port)} (${owner}) ${reason}`];
+  });
+  if (problems.length > 0) throw new Failure(`Cannot listen: ${problems.join(", ")}`);
+}
+
+function listenersOf({ router, nodes }: ClusterConfig): Listener[] {
+  return [
+    { ...router, owner: "router" },
+    ...nodes.flatMap(({ id, host, port, linkPort }) => [
+      { host, port, owner: id },
+      { host, port: linkPort, owner: `links of ${id}` },
+    ]),
+  ];
+}
+
+function whyNotFree({ host, port }: Listener): string | undefined {
+  try {
+    Deno.listen({ hostname: host, port }).close();
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) return "is in use";
+    if (error instanceof Deno.errors.AddrNotAvailable) return "is no address of this machine";
+    if (error instanceof Deno.errors.PermissionDenied) return "needs rights that this user lacks";
+    return `fails: ${(error as Error).message}`;
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The programs that make up a cluster, and how one is started as a process of this same Deno.
+ *
+ * Each process may do what its part needs and nothing else: a node reads and writes its own data
+ * directory and listens on its own two ports; a router listens on its port and connects to the link
+ * ports of the nodes; either may read the config file.
+ *
+ * @module
+ */
+
+import { fromFileUrl } from "@std/path";
+import { TextLineStream } from "@std/streams/text-line-stream";
+import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
+
+/** One process of the cluster. */
+export interface Program {
+  readonly name: string;
+  /** Arguments of `deno`. */
+  readonly args: readonly string[];
+  /** What it means that this program stays down because of damaged data, and what to do. */
+  readonly damageAdvice?: string;
+}
+
+/** How a process ended: by itself with a code, or by a signal. */
+export interface Exit {
+  readonly code: number;
+  readonly signal: string | null;
+}
+
+/** A process that was started. */
+export interface Child {
+  /** Resolves when the process has ended and its last line was passed on. Never rejects. */
+  readonly exit: Promise<Exit>;
+  /** Does nothing when the process has ended. */
+  kill(signal: "SIGTERM" | "SIGKILL"): void;
+}
+
+/** Starts a program; `onLine` gets each line that it prints, on either output. */
+export type Spawn = (program: Program, onLine: (line: string) => void) => Child;
+
+const MAIN = fromFileUrl(new URL("../main.ts", import.meta.url));
+
+/** All programs of a cluster, the router last. */
+export function programsOf(config: ClusterConfig, configFile?: string): Program[] {
+  const nodes = config.nodes.map((node) => nodeProgram(node, configFile));
+  return [...nodes, routerProgram(config, configFile)];
+}
+
+function nodeProgram(node: NodeConfig, configFile?: string): Program {
+  const { id, host, port, linkPort, data } = node;
+  const permissions = [
+    allow("read", [data, ...configFile === undefined ? [] : [configFile]]),
+    allow("write", [data]),
+    allow("net", [formatAddress(host, port), formatAddress(host, linkPort)]),
+  ];
+  return {
+    name: id,
+    args: denoArgs(permissions, ["node", "--id", id], configFile),
+    damageAdvice: `its keys answer 503; to look, run: ` +
+      `deno run --allow-read=${shellWord(data)} ${shellWord(MAIN)} check ${shellWord(data)}`,
+  };
+}
+
+function routerProgram({ router, nodes }: ClusterConfig, configFile?: string): Program {
+  const addresses = [
+    formatAddress(router.host, router.port),
+    ...nodes.map(({ host, linkPort }) => formatAddress(host, linkPort)),
+  ];
+  const permissions = [
+    allow("net", addresses),
+    ...configFile === undefined ? [] : [allow("read", [configFile])],
+  ];
+  return { name: "router", args: denoArgs(permissions, ["router"], configFile) };
+}
+
+function denoArgs(permissions: string[], command: string[], configFile?: string): string[] {
+  const configFlag = configFile === undefined ? [] : ["--config", configFile];
+  return ["run", "--no-prompt", ...permissions, MAIN, ...command, ...configFlag, "--supervised"];
+}
+
+/** A permission flag. In its list a comma separates, and two commas stand for one. */
+function allow(kind: string, what: string[]): string {
+  return `--allow-${kind}=${what.map((item) => item.replaceAll(",", ",,")).join(",")}`;
+}
+
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Starts a program as a process that ends when this one does. */
+export const spawnProcess: Spawn = (program, onLine) => {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: [...program.args],
+    // Held open and never written to: its end tells the process that its supervisor is gone.
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const { stdin, stdout, stderr, status } = process;
+  return {
+    exit: Promise.all([status, passLines(stdout, onLine), passLines(stderr, onLine)])
+      .then(async ([{ code, signal }]) => {
+        await stdin.close().catch(() => {});
+        return { code, signal };
+      }),
+    kill: (signal) => killIfAlive(process, signal),
+  };
+};
+
+async function passLines(
+  output: ReadableStream<Uint8Array<ArrayBuffer>>,
+  onLine: (line: string) => void,
+): Promise<void> {
+  const lines = output.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
+  for await (const line of lines) onLine(line);
+}
+
+function killIfAlive(process: Deno.ChildProcess, signal: Deno.Signal): void {
+  try {
+    process.kill(signal);
+  } catch (error) {
+    // It ended in the meantime, which Deno reports as one or the other.
+    if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * Real processes for tests: `main.ts` with a subcommand, on free ports, in a directory of its own.
+ *
+ *     await using directory = await temporaryDirectory();
+ *     const { file } = await writeConfig(directory.path, 1);
+ *     await using node = startMain(["node", "--id", "n1", "--config", file]);
+ *     await node.line(/^listening/);
+ *
+ * @module
+ */
+
+import { fromFileUrl, join } from "@std/path";
+import { TextLineStream } from "@std/streams/text-line-stream";
+import type { ClusterConfig } from "../lib/config.ts";
+
+const CHECKOUT = fromFileUrl(new URL("..", import.meta.url));
+const TEMPORARY = join(CHECKOUT, ".tmp");
+const DEADLINE_MS = 20_000;
+
+export interface StartOptions {
+  /** Flags of `deno run`. Default: what any subcommand may need, inside the checkout. */
+  permissions?: string[];
+  /** Added to the environment. */
+  env?: Record<string, string>;
+  /** `piped` lets {@linkcode MainProcess.closeInput} end it. Default: `null`, ended at once. */
+  stdin?: "piped" | "null";
+}
+
+/** Starts `main.ts` with these arguments. */
+export function startMain(args: string[], options: StartOptions = {}): MainProcess {
+  const permissions = options.permissions ?? defaultPermissions();
+  return start(["run", "--no-prompt", ...permissions, join(CHECKOUT, "main.ts"), ...args], options);
+}
+
+/** Starts `deno task` with these arguments. */
+export function startTask(args: string[]): MainProcess {
+  return start(["task", ...args], {});
+}
+
+function start(args: string[], { env, stdin = "null" }: StartOptions): MainProcess {
+  const options = { args, cwd: CHECKOUT, env, stdin, stdout: "piped", stderr: "piped" } as const;
+  return new MainProcess(new Deno.Command(Deno.execPath(), options).spawn(), stdin === "piped");
+}
+
+function defaultPermissions(): string[] {
+  return [
+    `--allow-read=${CHECKOUT}`,
+    `--allow-write=${TEMPORARY}`,
+    "--allow-net=127.0.0.1",
+    `--allow-run=${Deno.execPath()}`,
+  ];
+}
+
+/** A process of ours. Leaving the scope of `await using` kills it. */
+export class MainProcess implements AsyncDisposable {
+  /** What it printed so far on each output, by line. */
+  readonly stdout: string[] = [];
+  readonly stderr: string[] = [];
+  /** Resolves when the process has ended and all its lines are there. */
+  readonly exit: Promise<{ code: number; signal: string | null }>;
+  readonly #process: Deno.ChildProcess;
+  readonly #isInputOpen: boolean;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(process: Deno.ChildProcess, isInputOpen: boolean) {
+    this.#process = process;
+    this.#isInputOpen = isInputOpen;
+    this.exit = Promise.all([
+      process.status,
+      this.#gather(process.stdout, this.stdout),
+      this.#gather(process.stderr, this.stderr),
+    ]).then(([{ code, signal }]) => ({ code, signal }));
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /**
+   * The first line on either output, printed already or to come, that matches; with its groups.
+   *
+   * @throws {Error} The process ended, or the deadline passed, without such a line.
+   */
+  async line(pattern: RegExp, deadlineMs = DEADLINE_MS): Promise<RegExpMatchArray> {
+    const found = Promise.withResolvers<RegExpMatchArray>();
+    const look = () => {
+      for (const line of [...this.stdout, ...this.stderr]) {
+        const match = line.match(pattern);
+        if (match !== null) found.resolve(match);
+      }
+    };
+    const fail = (reason: string) =>
+      found.reject(new Error(`No line ${pattern} ${reason}; printed was:\n${this.#output()}`));
+    const timer = setTimeout(() => fail(`within ${deadlineMs} ms`), deadlineMs);
+    this.exit.then(({ code, signal }) => fail(`before the end (${signal ?? `code ${code}`})`));
+    this.#waiting.add(look);
+    look();
+    try {
+      return await found.promise;
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(look);
+    }
+  }
+
+  /** Sends a signal; does nothing when the process has ended. */
+  kill(signal: Deno.Signal): void {
+    try {
+      this.#process.kill(signal);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+    }
+  }
+
+  /** Ends the standard input of a process that was started with it piped. */
+  async closeInput(): Promise<void> {
+    await this.#process.stdin.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kill("SIGKILL");
+    await this.exit;
+    if (this.#isInputOpen) await this.#process.stdin.close().catch(() => {});
+  }
+
+  async #gather(output: ReadableStream<Uint8Array<ArrayBuffer>>, lines: string[]): Promise<void> {
+    const text = output.pipeThrough(new TextDecoderStream());
+    for await (const line of text.pipeThrough(new TextLineStream())) {
+      lines.push(line);
+      for (const look of this.#waiting) look();
+    }
+  }
+
+  #output(): string {
+    return [...this.stdout, ...this.stderr].join("\n");
+  }
+}
+
+/** Whether a process of this id exists. */
+export function isAlive(pid: number): boolean {
+  try {
+    Deno.kill(pid, 0 as unknown as Deno.Signal);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/**
+ * Waits until `condition` holds, looking every few milliseconds.
+ *
+ * @throws {Error} The deadline passed first; names what was waited for.
+ */
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  deadlineMs = DEADLINE_MS,
+): Promise<void> {
+  const endMs = performance.now() + deadlineMs;
+  while (!await condition()) {
+    if (performance.now() > endMs) throw new Error(`Not within ${deadlineMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** A new directory inside the checkout that goes away at the end of its scope. */
+export async function temporaryDirectory(): Promise<AsyncDisposable & { path: string }> {
+  await Deno.mkdir(TEMPORARY, { recursive: true });
+  const path = await Deno.makeTempDir({ dir: TEMPORARY });
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+/** Ports of loopback, all different, that nobody listens on. */
+export function freePorts(count: number): number[] {
+  const listeners = Array.from(
+    { length: count },
+    () => Deno.listen({ hostname: "127.0.0.1", port: 0 }),
+  );
+  for (const listener of listeners) listener.close();
+  return listeners.map((listener) => listener.addr.port);
+}
+
+/** Writes the config of a cluster on free ports, with its data beside it, into a directory. */
+export async function writeConfig(
+  directory: string,
+  nodeCount: number,
+): Promise<{ file: string; config: ClusterConfig }> {
+  const [port, ...ports] = freePorts(1 + 2 * nodeCount);
+  const config: ClusterConfig = {
+    router: { host: "127.0.0.1", port },
+    nodes: Array.from({ length: nodeCount }, (_, i) => ({
+      id: `n${i + 1}`,
+      host: "127.0.0.1",
+      port: ports[2 * i],
+      linkPort: ports[2 * i + 1],
+      data: join(directory, `n${i + 1}`),
+    })),
+  };
+  const file = join(directory, "cluster.json");
+  await Deno.writeTextFile(file, JSON.stringify(config));
+  return { file, config };
+}

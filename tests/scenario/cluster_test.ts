@@ -1,0 +1,193 @@
+/**
+ * Stories of the supervisor with real processes: what it starts, what it starts again, and that it
+ * leaves nothing behind.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
+import { exists } from "@std/fs";
+import { join } from "@std/path";
+import type { ClusterConfig } from "../../lib/config.ts";
+import {
+  isAlive,
+  MainProcess,
+  startMain,
+  startTask,
+  temporaryDirectory,
+  until,
+  writeConfig,
+} from "../process.ts";
+
+/** A cluster of two nodes that is up. */
+interface Cluster extends AsyncDisposable {
+  readonly process: MainProcess;
+  readonly config: ClusterConfig;
+  readonly file: string;
+  readonly directory: string;
+}
+
+async function startCluster(): Promise<Cluster> {
+  await using resources = new AsyncDisposableStack();
+  const directory = resources.use(await temporaryDirectory()).path;
+  const { file, config } = await writeConfig(directory, 2);
+  const process = resources.use(startMain(["cluster", "--config", file]));
+  await process.line(/^stop/);
+  const owned = resources.move();
+  return { process, config, file, directory, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** The ids of the processes of both nodes, from the table. */
+async function nodePids(process: MainProcess): Promise<number[]> {
+  const pids = [];
+  for (const id of ["n1", "n2"]) {
+    const [, pid] = await process.line(new RegExp(`^${id} +\\S+ +\\S+ +(\\d+) `));
+    pids.push(Number(pid));
+  }
+  return pids;
+}
+
+function isPortFree(port: number): boolean {
+  try {
+    Deno.listen({ hostname: "127.0.0.1", port }).close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) return false;
+    throw error;
+  }
+}
+
+/** Waits until neither node nor router of a cluster is left. */
+async function untilGone(pids: number[], config: ClusterConfig): Promise<void> {
+  await until("the nodes are gone", () => !pids.some(isAlive));
+  await until("the router is gone", () => isPortFree(config.router.port));
+}
+
+/** The status of a write. */
+async function put(port: number, seq: number): Promise<number> {
+  const body = JSON.stringify({ client: "test", seq, key: "k", value: "v" });
+  return await statusOf(fetch(`http://127.0.0.1:${port}/put`, { method: "POST", body }));
+}
+
+/** The status of a look at the health. */
+async function health(port: number): Promise<number> {
+  return await statusOf(fetch(`http://127.0.0.1:${port}/health`));
+}
+
+async function statusOf(request: Promise<Response>): Promise<number> {
+  const response = await request;
+  await response.body?.cancel();
+  return response.status;
+}
+
+Deno.test("cluster invites to a request that works", async () => {
+  await using cluster = await startCluster();
+  const [, url, body] = await cluster.process.line(/^try it +curl (\S+) -d '(.*)'$/);
+  const response = await fetch(url, { method: "POST", body });
+  assertEquals(await response.json(), { success: true, prevValue: "", logIndex: 1 });
+});
+
+Deno.test("cluster prints in black and white where there is no terminal", async () => {
+  await using cluster = await startCluster();
+  assertEquals(cluster.process.stdout.filter((line) => line.includes("\x1b")), []);
+});
+
+Deno.test("cluster starts a node again that was killed", async () => {
+  await using cluster = await startCluster();
+  const [pid] = await nodePids(cluster.process);
+  Deno.kill(pid, "SIGKILL");
+  await cluster.process.line(/^cluster \| n1 was ended by SIGKILL; it starts again in 100 ms$/);
+  await cluster.process.line(/^n1 +\| listening id=n1 /);
+  await until("the cluster is whole", async () => await health(cluster.config.router.port) === 200);
+});
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  Deno.test(`cluster stops all processes within 5 s at ${signal}`, async () => {
+    await using cluster = await startCluster();
+    const pids = await nodePids(cluster.process);
+    const startMs = performance.now();
+    cluster.process.kill(signal);
+    assertEquals(await cluster.process.exit, { code: 0, signal: null });
+    assertLess(performance.now() - startMs, 5000);
+    await untilGone(pids, cluster.config);
+  });
+}
+
+Deno.test("cluster stops in peace when Ctrl-C reaches its processes as well", async () => {
+  await using cluster = await startCluster();
+  const pids = await nodePids(cluster.process);
+  for (const pid of [cluster.process.pid, ...pids]) Deno.kill(pid, "SIGINT");
+  assertEquals(await cluster.process.exit, { code: 0, signal: null });
+  assertEquals(cluster.process.stdout.slice(-2), [
+    "cluster | Stopping all processes",
+    "cluster | Stopped",
+  ]);
+});
+
+Deno.test("cluster leaves no process behind when it is killed", async () => {
+  await using cluster = await startCluster();
+  const pids = await nodePids(cluster.process);
+  cluster.process.kill("SIGKILL");
+  await untilGone(pids, cluster.config);
+});
+
+Deno.test("deno task cluster leaves no process behind when the task is killed", async () => {
+  await using directory = await temporaryDirectory();
+  const { file, config } = await writeConfig(directory.path, 2);
+  await using task = startTask(["cluster", "--config", file]);
+  const pids = await nodePids(task);
+  task.kill("SIGKILL");
+  await untilGone(pids, config);
+});
+
+Deno.test("cluster names a port in use and who wanted it, and starts nothing", async () => {
+  await using directory = await temporaryDirectory();
+  const { file, config } = await writeConfig(directory.path, 2);
+  const { linkPort } = config.nodes[1];
+  using _listener = Deno.listen({ hostname: "127.0.0.1", port: linkPort });
+  await using process = startMain(["cluster", "--config", file]);
+  assertEquals((await process.exit).code, 1);
+  assertEquals([process.stdout, process.stderr], [[], [
+    `sixpaths cluster: Cannot listen: 127.0.0.1:${linkPort} (links of n2) is in use`,
+  ]]);
+  assertEquals(await exists(config.nodes[0].data), false);
+});
+
+Deno.test("cluster leaves a node with damaged data down, and serves with the others", async () => {
+  await using directory = await temporaryDirectory();
+  const { file, config } = await writeConfig(directory.path, 2);
+  await damageFirstNode(file, config);
+  await using process = startMain(["cluster", "--config", file]);
+  await process.line(/^cluster \| n1 refuses to start on damaged data .* check .*n1$/);
+  await process.line(/^n1 +\S+ +\S+ +- +- +refuses to start on damaged data/);
+  await process.line(/^stop/);
+  assertEquals(await put(config.nodes[1].port, 1), 200);
+  assertEquals(await health(config.router.port), 503);
+  process.kill("SIGINT");
+  await process.exit;
+  assertEquals(process.stdout.filter((line) => line.includes("starts again")), []);
+});
+
+/** Leaves the first node with a log of three batches, the first of which has a flipped bit. */
+async function damageFirstNode(file: string, { nodes: [node] }: ClusterConfig): Promise<void> {
+  await using process = startMain(["node", "--id", node.id, "--config", file]);
+  await process.line(/^listening/);
+  for (const seq of [1, 2, 3]) assertEquals(await put(node.port, seq), 200);
+  process.kill("SIGTERM");
+  assertEquals((await process.exit).code, 0);
+  const entries = await Array.fromAsync(Deno.readDir(node.data));
+  const log = join(node.data, entries.find(({ name }) => name.endsWith(".log"))!.name);
+  const bytes = await Deno.readFile(log);
+  const offset = bytes.findIndex((byte, i) => i >= 512 && byte !== 0);
+  bytes[offset] ^= 1;
+  await Deno.writeFile(log, bytes);
+}
+
+Deno.test("clean refuses to remove anything while a node runs", async () => {
+  await using cluster = await startCluster();
+  const { file, config } = cluster;
+  await using clean = startMain(["clean", "--config", file]);
+  assertEquals((await clean.exit).code, 1);
+  assertMatch(clean.stderr.join("\n"), /^sixpaths clean: Cannot remove .* the node is running;/);
+  assert(await exists(config.nodes[0].data));
+});

@@ -1,0 +1,58 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import type { ClusterConfig } from "../../lib/config.ts";
+import { programsOf } from "../../tasks/program.ts";
+
+const MAIN = fromFileUrl(new URL("../../main.ts", import.meta.url));
+const CONFIG: ClusterConfig = {
+  router: { host: "127.0.0.1", port: 8080 },
+  nodes: [
+    { id: "n1", host: "127.0.0.1", port: 8090, linkPort: 8190, data: "data/n1" },
+    { id: "n2", host: "::1", port: 8091, linkPort: 8191, data: "my data,n2" },
+  ],
+};
+
+Deno.test("programsOf() lets a node touch its own directory and its own two ports only", () => {
+  const [node] = programsOf(CONFIG);
+  assertEquals(node.args, [
+    "run",
+    "--no-prompt",
+    "--allow-read=data/n1",
+    "--allow-write=data/n1",
+    "--allow-net=127.0.0.1:8090,127.0.0.1:8190",
+    MAIN,
+    "node",
+    "--id",
+    "n1",
+    "--supervised",
+  ]);
+});
+
+Deno.test("programsOf() lets the router use its own port and the links of the nodes only", () => {
+  assertEquals(programsOf(CONFIG).at(-1)!.args, [
+    "run",
+    "--no-prompt",
+    "--allow-net=127.0.0.1:8080,127.0.0.1:8190,[::1]:8191",
+    MAIN,
+    "router",
+    "--supervised",
+  ]);
+});
+
+Deno.test("programsOf() hands the config file on, with the permission to read it", () => {
+  for (const { args } of programsOf(CONFIG, "c.json")) {
+    assertStringIncludes(args.find((arg) => arg.startsWith("--allow-read="))!, "c.json");
+    assertEquals(args.slice(-3), ["--config", "c.json", "--supervised"]);
+  }
+});
+
+Deno.test("programsOf() keeps a comma in a path from parting a list of permissions", () => {
+  const node = programsOf(CONFIG)[1];
+  assertEquals(node.args[3], "--allow-write=my data,,n2");
+});
+
+Deno.test("programsOf() advises a command that a shell takes as it is", () => {
+  const advice = programsOf(CONFIG)[1].damageAdvice;
+  assertStringIncludes(advice!, `deno run --allow-read='my data,n2' `);
+  assertStringIncludes(advice!, ` check 'my data,n2'`);
+});

@@ -1,0 +1,52 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { ExitCode, Failure, isBug, parseArguments } from "../../tasks/subcommand.ts";
+
+const EXPECTED = { flags: { id: "text", quiet: "switch" }, positionals: ["DIR"] } as const;
+
+const ACCEPTED: [args: string[], id: string | undefined, quiet: boolean][] = [
+  [["data"], undefined, false],
+  [["--id", "n1", "data"], "n1", false],
+  [["--id=n1", "data"], "n1", false],
+  [["data", "--quiet", "--id", "a=b"], "a=b", true],
+  [["--id", "-5", "--", "data"], "-5", false],
+];
+
+for (const [args, id, quiet] of ACCEPTED) {
+  Deno.test(`parseArguments() reads ${args.join(" ")}`, () => {
+    assertEquals(parseArguments(args, EXPECTED), { flags: { id, quiet }, positionals: ["data"] });
+  });
+}
+
+const REFUSED: [args: string[], message: string][] = [
+  [[], "Missing argument, expected DIR"],
+  [["a", "b"], `Unexpected argument "b", expected DIR`],
+  [["a", "--", "--id"], `Unexpected argument "--id", expected DIR`],
+  [["a", "--loud"], `Unknown flag "--loud", expected --id, --quiet`],
+  [["a", "--no-quiet"], `Unknown flag "--no-quiet", expected --id, --quiet`],
+  [["a", "-x"], `Unknown flag "-x", expected --id, --quiet`],
+  [["a", "--toString"], `Unknown flag "--toString", expected --id, --quiet`],
+  [["a", "--id"], `Flag "--id" has no value, expected one`],
+  [["a", "--id="], `Flag "--id" has no value, expected one`],
+  [["--id", "--quiet", "a"], `Flag "--id" has no value, expected one`],
+  [["--id", "n1", "--id", "n2", "a"], `Repeated flag "--id", expected it once`],
+  [["--quiet", "--quiet", "a"], `Repeated flag "--quiet", expected it once`],
+  [["--quiet=yes", "a"], `Flag "--quiet" has the value "yes", expected none`],
+];
+
+for (const [args, message] of REFUSED) {
+  Deno.test(`parseArguments() refuses ${args.join(" ") || "nothing"}`, () => {
+    const failure = assertThrows(() => parseArguments(args, EXPECTED), Failure);
+    assertEquals([failure.message, failure.exitCode], [message, ExitCode.misuse]);
+  });
+}
+
+Deno.test("parseArguments() says so when no flags are wanted", () => {
+  const failure = assertThrows(() => parseArguments(["--id"], { flags: {} }), Failure);
+  assertEquals(failure.message, `Unknown flag "--id", expected no flags`);
+});
+
+Deno.test("isBug() tells errors of the code from those of the world", () => {
+  assertEquals(isBug(new TypeError("x is undefined")), true);
+  assertEquals(isBug(new Error("Cannot sync")), false);
+  assertEquals(isBug(new Deno.errors.NotFound("No such file")), false);
+});
