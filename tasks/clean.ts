@@ -66,7 +66,9 @@ async function requireRemovable({ id, data }: NodeConfig): Promise<void> {
   // A link is not followed: what it points at may belong to someone else.
   if (!(await Deno.lstat(data)).isDirectory) refuse("it is not a directory");
   const { state } = await Deno.permissions.request({ name: "write", path: data });
-  if (state !== "granted") refuse(`Deno may not write there, expected --allow-write="${data}"`);
+  if (state !== "granted") {
+    refuse(`Deno may not write there, expected the flag --allow-write="${data}"`);
+  }
   const stranger = await findStranger(data);
   if (stranger !== undefined) refuse(`"${stranger}" in it is not the data of a node`);
   if (await isLocked(realDisk, data)) refuse("the node is running");

@@ -11,7 +11,7 @@ import { type ClusterConfig, loadConfig } from "../lib/config.ts";
 import { formatInvitation, formatNodes, prefixer } from "./cluster_view.ts";
 import { makeDataDirectories } from "./make_data_directories.ts";
 import { checkPorts } from "./port_check.ts";
-import { programsOf, spawnProcess } from "./program.ts";
+import { type Program, programsOf, spawnProcess } from "./program.ts";
 import { parentGone, stopSignal } from "./stop_request.ts";
 import { ExitCode, parseArguments } from "./subcommand.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -34,22 +34,22 @@ Exit codes: 0 stopped as asked, 1 failed (such as a port in use), 2 misuse.`;
 export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, { flags: { config: "text", supervised: "switch" } });
   const config = await loadConfig(flags.config);
+  const programs = programsOf(config, flags.config);
   checkPorts(config);
   await makeDataDirectories(config);
   setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
   const stop = flags.supervised
     ? Promise.race([stopSignal(), parentGone(systemClock)])
     : stopSignal();
-  await superviseUntil(stop, config, flags.config);
+  await superviseUntil(stop, config, programs);
   return ExitCode.done;
 }
 
 async function superviseUntil(
   stop: Promise<void>,
   config: ClusterConfig,
-  configFile: string | undefined,
+  programs: readonly Program[],
 ): Promise<void> {
-  const programs = programsOf(config, configFile);
   const prefix = prefixer([...programs.map((program) => program.name), name]);
   const say = (line: string) => console.log(prefix(name, line));
   const supervisor = new Supervisor(programs, {

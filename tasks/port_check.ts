@@ -15,7 +15,7 @@ interface Listener {
 }
 
 /**
- * Resolves to nothing when every port can be listened on.
+ * Returns when every port can be listened on.
  *
  * Between this look and the start of a process someone else may take the port; that process then
  * says so itself.
@@ -45,6 +45,8 @@ function whyNotFree({ host, port }: Listener): string | undefined {
   try {
     Deno.listen({ hostname: host, port }).close();
   } catch (error) {
+    // Who may not look here leaves it to the process that wants the port, and may have it.
+    if (error instanceof Deno.errors.NotCapable) return undefined;
     if (error instanceof Deno.errors.AddrInUse) return "is in use";
     if (error instanceof Deno.errors.AddrNotAvailable) return "is no address of this machine";
     if (error instanceof Deno.errors.PermissionDenied) return "needs rights that this user lacks";

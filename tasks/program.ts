@@ -11,6 +11,7 @@
 import { fromFileUrl } from "@std/path";
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
+import { Failure } from "./subcommand.ts";
 
 /** One process of the cluster. */
 export interface Program {
@@ -40,7 +41,11 @@ export type Spawn = (program: Program, onLine: (line: string) => void) => Child;
 
 const MAIN = fromFileUrl(new URL("../main.ts", import.meta.url));
 
-/** All programs of a cluster, the router last. */
+/**
+ * All programs of a cluster, the router last.
+ *
+ * @throws {Failure} A path cannot be spelled in a permission flag.
+ */
 export function programsOf(config: ClusterConfig, configFile?: string): Program[] {
   const nodes = config.nodes.map((node) => nodeProgram(node, configFile));
   return [...nodes, routerProgram(config, configFile)];
@@ -78,9 +83,13 @@ function denoArgs(permissions: string[], command: string[], configFile?: string)
   return ["run", "--no-prompt", ...permissions, MAIN, ...command, ...configFlag, "--supervised"];
 }
 
-/** A permission flag. In its list a comma separates, and two commas stand for one. */
+/** A permission flag. @throws {Failure} A comma parts its list, so no item may have one in it. */
 function allow(kind: string, what: string[]): string {
-  return `--allow-${kind}=${what.map((item) => item.replaceAll(",", ",,")).join(",")}`;
+  const parted = what.find((item) => item.includes(","));
+  if (parted === undefined) return `--allow-${kind}=${what.join(",")}`;
+  throw new Failure(
+    `Cannot give a process the permission to ${kind} "${parted}": expected a path without a comma`,
+  );
 }
 
 function shellWord(text: string): string {
@@ -91,6 +100,8 @@ function shellWord(text: string): string {
 export const spawnProcess: Spawn = (program, onLine) => {
   const process = new Deno.Command(Deno.execPath(), {
     args: [...program.args],
+    // Deno would colour its errors even on a pipe; whoever prints the lines decides on colour.
+    env: { NO_COLOR: "1" },
     // Held open and never written to: its end tells the process that its supervisor is gone.
     stdin: "piped",
     stdout: "piped",

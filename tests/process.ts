@@ -152,7 +152,7 @@ export function isAlive(pid: number): boolean {
  *
  * @throws {Error} The deadline passed first; names what was waited for.
  */
-export async function until(
+export async function waitFor(
   what: string,
   condition: () => boolean | Promise<boolean>,
   deadlineMs = DEADLINE_MS,

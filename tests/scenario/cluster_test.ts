@@ -15,7 +15,7 @@ import {
   startMain,
   startTask,
   temporaryDirectory,
-  until,
+  waitFor,
   writeConfig,
 } from "../process.ts";
 
@@ -59,8 +59,8 @@ function isPortFree(port: number): boolean {
 
 /** Waits until neither node nor router of a cluster is left. */
 async function untilGone(pids: number[], config: ClusterConfig): Promise<void> {
-  await until("the nodes are gone", () => !pids.some(isAlive));
-  await until("the router is gone", () => isPortFree(config.router.port));
+  await waitFor("the nodes are gone", () => !pids.some(isAlive));
+  await waitFor("the router is gone", () => isPortFree(config.router.port));
 }
 
 /** The status of a write. */
@@ -98,7 +98,10 @@ Deno.test("cluster starts a node again that was killed", async () => {
   Deno.kill(pid, "SIGKILL");
   await cluster.process.line(/^cluster \| n1 was ended by SIGKILL; it starts again in 100 ms$/);
   await cluster.process.line(/^n1 +\| listening id=n1 /);
-  await until("the cluster is whole", async () => await health(cluster.config.router.port) === 200);
+  await waitFor(
+    "the cluster is whole",
+    async () => await health(cluster.config.router.port) === 200,
+  );
 });
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {

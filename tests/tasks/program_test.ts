@@ -1,14 +1,15 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import type { ClusterConfig } from "../../lib/config.ts";
 import { programsOf } from "../../tasks/program.ts";
+import { Failure } from "../../tasks/subcommand.ts";
 
 const MAIN = fromFileUrl(new URL("../../main.ts", import.meta.url));
 const CONFIG: ClusterConfig = {
   router: { host: "127.0.0.1", port: 8080 },
   nodes: [
     { id: "n1", host: "127.0.0.1", port: 8090, linkPort: 8190, data: "data/n1" },
-    { id: "n2", host: "::1", port: 8091, linkPort: 8191, data: "my data,n2" },
+    { id: "n2", host: "::1", port: 8091, linkPort: 8191, data: "my data/n2" },
   ],
 };
 
@@ -46,13 +47,17 @@ Deno.test("programsOf() hands the config file on, with the permission to read it
   }
 });
 
-Deno.test("programsOf() keeps a comma in a path from parting a list of permissions", () => {
-  const node = programsOf(CONFIG)[1];
-  assertEquals(node.args[3], "--allow-write=my data,,n2");
+Deno.test("programsOf() refuses a path that would part a list of permissions", () => {
+  const node = { ...CONFIG.nodes[0], data: "a,b" };
+  const failure = assertThrows(() => programsOf({ ...CONFIG, nodes: [node] }), Failure);
+  assertEquals(
+    failure.message,
+    `Cannot give a process the permission to read "a,b": expected a path without a comma`,
+  );
 });
 
 Deno.test("programsOf() advises a command that a shell takes as it is", () => {
   const advice = programsOf(CONFIG)[1].damageAdvice;
-  assertStringIncludes(advice!, `deno run --allow-read='my data,n2' `);
-  assertStringIncludes(advice!, ` check 'my data,n2'`);
+  assertStringIncludes(advice!, `deno run --allow-read='my data/n2' `);
+  assertStringIncludes(advice!, ` check 'my data/n2'`);
 });

@@ -1,0 +1,84 @@
+/**
+ * The nodes and the router of a row: on free ports, with their keys in place before they start.
+ *
+ * @module
+ */
+
+import { join } from "@std/path";
+import type { ClusterConfig } from "../../lib/config.ts";
+import { assignSlots, slotOf } from "../../router/slots.ts";
+import { type Program, programsOf } from "../program.ts";
+import { prefill } from "./prefill.ts";
+import { freePorts, type ServerProcess, startServer } from "./server_process.ts";
+import { keyOf } from "./workload.ts";
+
+/** A cluster whose keys are on disk; none of its programs runs yet. */
+export interface PreparedCluster {
+  readonly config: ClusterConfig;
+  /** The nodes in order. */
+  readonly nodePrograms: readonly Program[];
+  readonly routerProgram: Program;
+}
+
+export interface PrepareClusterOptions {
+  /** Gets the config file and the data. */
+  readonly directory: string;
+  readonly nodeCount: number;
+  /** Keys that the nodes hold between them. */
+  readonly keyCount: number;
+  readonly signal: AbortSignal;
+}
+
+/** Writes the keys to the logs of the nodes. */
+export async function prepareCluster(options: PrepareClusterOptions): Promise<PreparedCluster> {
+  const { directory, nodeCount, keyCount, signal } = options;
+  const config = configOn(freePorts(1 + 2 * nodeCount), directory);
+  const file = join(directory, "cluster.json");
+  await Deno.mkdir(directory, { recursive: true });
+  await Deno.writeTextFile(file, JSON.stringify(config));
+  const keys = dealKeys(keyCount, nodeCount);
+  for (const [i, { id, data }] of config.nodes.entries()) {
+    await prefill({ directory: data, nodeId: id, keys: keys[i], signal });
+  }
+  const programs = programsOf(config, file);
+  return { config, nodePrograms: programs.slice(0, -1), routerProgram: programs.at(-1)! };
+}
+
+/** Starts programs one after the other; all of them or none. */
+export async function startAll(
+  programs: readonly Program[],
+  signal: AbortSignal,
+): Promise<{ servers: ServerProcess[] } & AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const servers: ServerProcess[] = [];
+  for (const program of programs) {
+    servers.push(stack.use(await startServer(program, signal)));
+  }
+  const owned = stack.move();
+  return { servers, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+function configOn([routerPort, ...ports]: number[], directory: string): ClusterConfig {
+  const host = "127.0.0.1";
+  return {
+    router: { host, port: routerPort },
+    nodes: Array.from({ length: ports.length / 2 }, (_, i) => ({
+      id: `n${i + 1}`,
+      host,
+      port: ports[2 * i],
+      linkPort: ports[2 * i + 1],
+      data: join(directory, `n${i + 1}`),
+    })),
+  };
+}
+
+/** For each node its keys, as the router will look for them. */
+function dealKeys(keyCount: number, nodeCount: number): string[][] {
+  const owners = assignSlots(nodeCount);
+  const keys: string[][] = Array.from({ length: nodeCount }, () => []);
+  for (let number = 0; number < keyCount; number++) {
+    const key = keyOf(number);
+    keys[owners[slotOf(key)]].push(key);
+  }
+  return keys;
+}

@@ -1,0 +1,99 @@
+/**
+ * A process with a node in it that tells of itself what cannot be seen from outside: how fast it
+ * replays its log, what memory it holds, and for how long its event loop stands still under updates.
+ * It is the node of `node/node.ts` on its log, without the servers around it.
+ *
+ * Arguments: data directory, seconds of updates, and among how many keys. Prints a
+ * {@linkcode LoadedNodeResult} in JSON.
+ *
+ * @module
+ */
+
+import { setImmediate } from "node:timers";
+import { systemClock } from "../../lib/clock.ts";
+import { CommandKind } from "../../lib/key_value.ts";
+import { openDataDirectory } from "../../node/data_directory.ts";
+import { realDisk } from "../../node/disk.ts";
+import { Node } from "../../node/node.ts";
+import { openLog } from "./prefill.ts";
+import { percentile } from "./statistics.ts";
+import { keyOf, VALUE } from "./workload.ts";
+
+/** Updates that are under way at any time. */
+const WRITER_COUNT = 64;
+
+/** What a process found out about its node. */
+export interface LoadedNodeResult {
+  /** Records in its log, and how long it took to replay them. */
+  readonly records: number;
+  readonly replayMs: number;
+  readonly keys: number;
+  /** Of the process, after the replay and before any update. */
+  readonly residentBytes: number;
+  /** Per second. */
+  readonly updateRate: number;
+  /** How long a turn of the event loop took under updates, in milliseconds. */
+  readonly turnMsMax: number;
+  readonly turnMsP999: number;
+}
+
+async function measure(
+  directory: string,
+  updateMs: number,
+  keyCount: number,
+): Promise<LoadedNodeResult> {
+  using marker = await openDataDirectory(realDisk, directory, "n1", console.error);
+  const log = openLog(directory, "n1", marker.existing);
+  const startMs = performance.now();
+  const node = await Node.start({ log, clock: systemClock, hashKey: [1, 2] });
+  const replayMs = performance.now() - startMs;
+  await marker.markExisting();
+  const held = { records: log.lastIndex, keys: node.keys, residentBytes: residentBytes() };
+  const turns = await measureTurns(() => update(node, updateMs, keyCount));
+  const updateRate = (log.lastIndex - held.records) / updateMs * 1000;
+  log.close();
+  return { ...held, replayMs, updateRate, ...turns };
+}
+
+/** What the process holds once it has let go of what it no longer needs. */
+function residentBytes(): number {
+  (globalThis as { gc?: () => void }).gc?.();
+  return Deno.memoryUsage().rss;
+}
+
+/** Overwrites random keys for a while. */
+async function update(node: Node, updateMs: number, keyCount: number): Promise<void> {
+  const endMs = performance.now() + updateMs;
+  const runId = crypto.randomUUID();
+  await Promise.all(Array.from({ length: WRITER_COUNT }, async (_, writer) => {
+    const client = `${runId}-${writer}`;
+    for (let seq = 1; performance.now() < endMs; seq++) {
+      const key = keyOf(Math.floor(Math.random() * keyCount));
+      await node.write({ kind: CommandKind.put, client, seq, key, value: VALUE });
+    }
+  }));
+}
+
+/** Times every turn of the event loop while `work` is under way. */
+async function measureTurns(work: () => Promise<void>) {
+  const turnsMs: number[] = [];
+  let isOver = false;
+  let lastMs = performance.now();
+  const turn = () => {
+    const nowMs = performance.now();
+    turnsMs.push(nowMs - lastMs);
+    lastMs = nowMs;
+    if (!isOver) setImmediate(turn);
+  };
+  setImmediate(turn);
+  await work();
+  isOver = true;
+  const sorted = Float64Array.from(turnsMs).sort();
+  return { turnMsMax: sorted.at(-1)!, turnMsP999: percentile(sorted, 0.999) };
+}
+
+if (import.meta.main) {
+  const [directory, seconds, keyCount] = Deno.args;
+  const result = await measure(directory, Number(seconds) * 1000, Number(keyCount));
+  console.log(JSON.stringify(result));
+}
