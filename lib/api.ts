@@ -7,8 +7,9 @@
  * @module
  */
 import { STATUS_CODE } from "@std/http/status";
-import { BadRequestError, parseCommand, parseKeyQuery } from "./api_request.ts";
+import { BadRequestError, parseCommand, parseKeyQuery, readBody } from "./api_request.ts";
 import {
+  type Command,
   CommandKind,
   type MaybePromise,
   Outcome,
@@ -84,16 +85,20 @@ function valueResponse(value: string | null): Response {
   return ok(`{"value":${JSON.stringify(value)}}`);
 }
 
-async function write(service: Service, request: Request, kind: CommandKind): Promise<Response> {
-  const command = await parseCommand(request, kind);
-  const result = await service.write(command);
-  if (result.outcome === Outcome.stale) {
-    return json(STATUS_CODE.Conflict, {
-      error: `Field "seq" is ${command.seq}, expected above the client's highest minus ` +
-        `${SESSION_WINDOW}: whether this write was applied is no longer remembered`,
-    });
-  }
-  return ok(resultText(result));
+// Chained by hand: an async function more is a measurable part of a write.
+function write(service: Service, request: Request, kind: CommandKind): Promise<Response> {
+  return readBody(request).then((text) => {
+    const command = parseCommand(text, kind);
+    return service.write(command).then((result) => resultResponse(command, result));
+  });
+}
+
+function resultResponse(command: Command, result: Result): Response {
+  if (result.outcome !== Outcome.stale) return ok(resultText(result));
+  return json(STATUS_CODE.Conflict, {
+    error: `Field "seq" is ${command.seq}, expected above the client's highest minus ` +
+      `${SESSION_WINDOW}: whether this write was applied is no longer remembered`,
+  });
 }
 
 function resultText({ outcome, logIndex, prevValue }: Result): string {

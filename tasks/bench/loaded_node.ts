@@ -48,7 +48,7 @@ async function measure(
   const node = await Node.start({ log, clock: systemClock, hashKey: [1, 2] });
   const replayMs = performance.now() - startMs;
   await marker.markExisting();
-  const held = { records: log.lastIndex, keys: node.keys, residentBytes: residentBytes() };
+  const held = { records: log.lastIndex, keys: node.keys, residentBytes: await residentBytes() };
   const turns = await measureTurns(() => update(node, updateMs, keyCount));
   const updateRate = (log.lastIndex - held.records) / updateMs * 1000;
   log.close();
@@ -56,8 +56,12 @@ async function measure(
 }
 
 /** What the process holds once it has let go of what it no longer needs. */
-function residentBytes(): number {
-  (globalThis as { gc?: () => void }).gc?.();
+async function residentBytes(): Promise<number> {
+  const { gc } = globalThis as { gc?: () => void };
+  gc?.();
+  // Buffers that this has found are freed by another thread, and counted as free by the next one.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  gc?.();
   return Deno.memoryUsage().rss;
 }
 
