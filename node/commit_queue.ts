@@ -106,7 +106,11 @@ export class CommitQueue {
 
   async #run(): Promise<void> {
     try {
-      while (this.#gathering.replies.length > 0) await this.#commit();
+      while (this.#gathering.replies.length > 0) {
+        await this.#commit();
+        // The answers leave first, and the writes that they bring in return join the next batch.
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
     } catch (error) {
       this.#stop(error);
     }
