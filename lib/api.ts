@@ -7,7 +7,7 @@
  * @module
  */
 import { STATUS_CODE } from "@std/http/status";
-import { BadRequestError, parseCommand, parseKeyQuery, readBody } from "./api_request.ts";
+import { BadRequestError, parseCommand, parseKeyQuery, quote, readBody } from "./api_request.ts";
 import {
   type Command,
   CommandKind,
@@ -55,7 +55,9 @@ function route(service: Service, request: Request): MaybePromise<Response> {
   const allowed = ALLOWED_METHOD[path];
   if (allowed === undefined) {
     const known = Object.keys(ALLOWED_METHOD).join(", ");
-    return json(STATUS_CODE.NotFound, { error: `Path is "${path}", expected one of ${known}` });
+    return json(STATUS_CODE.NotFound, {
+      error: `Path is ${quote(path)}, expected one of ${known}`,
+    });
   }
   if (method !== allowed) return wrongMethod(path, method, allowed);
   const query = queryStart < 0 ? "" : url.slice(queryStart + 1);

@@ -7,6 +7,7 @@
 import { createHandler } from "../lib/api.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { NodeConfig } from "../lib/config.ts";
+import { serveHttp } from "../lib/http_server.ts";
 import { type DataDirectory, openDataDirectory } from "./data_directory.ts";
 import { realDisk } from "./disk.ts";
 import { FileLog } from "./file_log.ts";
@@ -17,8 +18,8 @@ import { Node } from "./node.ts";
 export interface RunningNode {
   readonly httpPort: number;
   readonly linkPort: number;
+  /** When it started: keys, bytes of the log that hold records, and the last index. */
   readonly keys: number;
-  /** Bytes of the log that hold records. */
   readonly logBytes: number;
   readonly lastIndex: number;
   /** Rejects when the log has failed: nothing can be written any more. Never resolves. */
@@ -55,13 +56,12 @@ export async function startNode(
 
   const links = serveLinks(config, new LinkServer(node, config.id));
   resources.defer(links.close);
-  const { hostname, port } = { hostname: config.host, port: config.port };
-  const server = Deno.serve({ hostname, port, onListen() {} }, createHandler(node));
-  resources.defer(() => server.shutdown());
+  const server = serveHttp(config.host, config.port, createHandler(node));
+  resources.defer(() => server.close());
 
   const owned = resources.move();
   return {
-    httpPort: server.addr.port,
+    httpPort: server.port,
     linkPort: links.port,
     keys: node.keys,
     logBytes: log.bytes,

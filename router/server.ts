@@ -6,6 +6,7 @@
 import { createHandler } from "../lib/api.ts";
 import { systemClock } from "../lib/clock.ts";
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
+import { serveHttp } from "../lib/http_server.ts";
 import { Link } from "./link.ts";
 import { Router } from "./router.ts";
 
@@ -23,13 +24,12 @@ export interface RunningRouter {
  */
 export function startRouter(config: ClusterConfig): RunningRouter {
   const router = new Router(config.nodes.map(openLink));
-  const { host: hostname, port } = config.router;
   try {
-    const server = Deno.serve({ hostname, port, onListen() {} }, createHandler(router));
+    const server = serveHttp(config.router.host, config.router.port, createHandler(router));
     return {
-      port: server.addr.port,
+      port: server.port,
       async close() {
-        const served = server.shutdown();
+        const served = server.close();
         await router.close(); // lets go of the requests that wait, which the server waits for
         await served;
       },

@@ -1,0 +1,35 @@
+import { assertEquals } from "@std/assert";
+import { serveHttp } from "../../lib/http_server.ts";
+
+Deno.test("serveHttp() stops although a client holds back the rest of its request", async () => {
+  const server = serveHttp(
+    "127.0.0.1",
+    0,
+    (request) => request.text().then((text) => new Response(text), () => new Response(null)),
+  );
+  const client = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+  const head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc";
+  await client.write(new TextEncoder().encode(head));
+  // A second connection that is answered shows that the first has been taken up.
+  const response = await fetch(`http://127.0.0.1:${server.port}`, { method: "POST", body: "x" });
+  assertEquals(await response.text(), "x");
+  await server.close();
+  client.close();
+  await server.finished;
+});
+
+Deno.test("serveHttp() answers what it has taken before it stops", async () => {
+  let answer = (_: Response) => {};
+  let taken = () => {};
+  const isTaken = new Promise<void>((resolve) => taken = resolve);
+  const server = serveHttp("127.0.0.1", 0, () => {
+    taken();
+    return new Promise((resolve) => answer = resolve);
+  });
+  const response = fetch(`http://127.0.0.1:${server.port}`);
+  await isTaken;
+  const closed = server.close();
+  answer(new Response("late"));
+  assertEquals(await (await response).text(), "late");
+  await closed;
+});
