@@ -67,8 +67,7 @@ export class RecordedLoad implements AsyncDisposable {
     LOAD_MS_MAX,
   );
   readonly #writes: Write[] = [];
-  /** Why clients had to send a write again, such as `503`, and how often. */
-  readonly #retried = new Map<string, number>();
+  readonly #retryReasons = new Set<string>();
   readonly #clients: Promise<void>;
   #acknowledged = 0;
   #stopping = false;
@@ -89,15 +88,15 @@ export class RecordedLoad implements AsyncDisposable {
     return this.#writes.filter(({ result }) => result === undefined).length;
   }
 
-  /** Why clients had to send writes again. */
+  /** Why clients had to send writes again: `503`, `broken connection`. */
   get retryReasons(): string[] {
-    return [...this.#retried.keys()].sort();
+    return [...this.#retryReasons].sort();
   }
 
   /** Waits until `count` more writes are acknowledged. */
   async progress(count: number): Promise<void> {
     const goal = this.#acknowledged + count;
-    await waitFor(`${goal} writes are acknowledged (${this.#acknowledged} were)`, () => {
+    await waitFor(`${count} more writes are acknowledged`, () => {
       if (this.#failure !== undefined) throw this.#failure;
       return this.#acknowledged >= goal;
     });
@@ -162,7 +161,7 @@ export class RecordedLoad implements AsyncDisposable {
         return true;
       }
       if (!this.#retries) return false;
-      this.#retried.set(refusal, (this.#retried.get(refusal) ?? 0) + 1);
+      this.#retryReasons.add(refusal);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
