@@ -72,6 +72,7 @@ export class Link implements KeyValue {
   #downSince: number;
   #lastHeard = 0;
   #lastProblem = "it was not reached yet";
+  #draining = false;
   readonly #closing = new AbortController();
   #callOffSweep: (() => void) | null = null;
   readonly #ended: Promise<void>;
@@ -161,7 +162,7 @@ export class Link implements KeyValue {
     answer: Answer,
   ): number {
     const now = this.#clock.monotonic();
-    if (this.#closing.signal.aborted) {
+    if (this.#closing.signal.aborted || this.#draining && !this.#up) {
       throw this.#unavailable("is not asked any more: the router stops");
     }
     if (!this.#up && now - this.#downSince > this.#timeoutMs) {
@@ -249,6 +250,7 @@ export class Link implements KeyValue {
     const wasUp = this.#up;
     this.#up = false;
     if (wasUp) this.#downSince = this.#clock.monotonic();
+    if (this.#draining) this.#failAll();
     return wasUp;
   }
 
@@ -296,16 +298,26 @@ export class Link implements KeyValue {
     });
   }
 
+  /** From now on nothing waits for a node that is down; what a node that is up owes is awaited. */
+  drain(): void {
+    this.#draining = true;
+    if (!this.#up) this.#failAll();
+  }
+
   /** Gives up what waits and closes the connection. */
   async close(): Promise<void> {
+    this.drain();
     this.#closing.abort();
     this.#callOffSweep?.();
-    for (const pending of this.#pending.values()) {
-      pending.fail(this.#unavailable("is not asked any more: the router stops"));
-    }
-    this.#pending.clear();
+    this.#failAll();
     this.#connection?.close();
     await this.#ended;
+  }
+
+  #failAll(): void {
+    const error = this.#unavailable("is not asked any more: the router stops");
+    for (const pending of this.#pending.values()) pending.fail(error);
+    this.#pending.clear();
   }
 }
 

@@ -49,6 +49,11 @@ export class Router implements Service {
     return await Promise.all(this.#links.map(metricsOf));
   }
 
+  /** From now on no request waits for a node that is down. */
+  drain(): void {
+    for (const link of this.#links) link.drain();
+  }
+
   /** Gives up what waits for a node, and ends all links. */
   async close(): Promise<void> {
     await Promise.all(this.#links.map((link) => link.close()));

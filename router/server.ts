@@ -29,9 +29,9 @@ export function startRouter(config: ClusterConfig): RunningRouter {
     return {
       port: server.port,
       async close() {
-        const served = server.close();
-        await router.close(); // lets go of the requests that wait, which the server waits for
-        await served;
+        router.drain();
+        await server.close();
+        await router.close();
       },
     };
   } catch (error) {

@@ -130,6 +130,29 @@ Deno.test("Link to a node that is down fails what waits when it has been down fo
   await link.close();
 });
 
+Deno.test("Link that drains answers what its node still answers, and nothing else", async () => {
+  const node = await new MemoryNode("n1").start();
+  const { link, attempt } = setUp();
+  const breakIt = await open(attempt, node);
+  await until(() => link.up, "the link is up");
+  const written = link.write(put(1));
+  link.drain();
+  assertEquals((await written).outcome, Outcome.applied);
+  await breakIt();
+  await until(() => !link.up, "the link is down");
+  await assertRejects(() => link.get("k"), UnavailableError, "the router stops");
+  await link.close();
+  await node.stop();
+});
+
+Deno.test("Link that drains lets go at once of what waits for a node that is down", async () => {
+  const { link } = setUp();
+  const read = assertRejects(() => link.get("k"), UnavailableError, "the router stops");
+  link.drain();
+  await read;
+  await link.close();
+});
+
 Deno.test("Link refuses one request too many at once", async () => {
   const { link } = setUp();
   const waiting = Array.from({ length: WAITING_PER_NODE_MAX }, (_, i) => link.get(`k${i}`));

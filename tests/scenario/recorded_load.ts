@@ -8,8 +8,8 @@
  *     await load.stop();
  *     assertEquals(await load.problems(url), []);
  *
- * A client goes in steps. In each step two of its writes are in flight at once: one to a key of this
- * step alone, and one to the client's chain, a key that every step overwrites.
+ * A client goes in steps. In each step two of its writes are in flight at once: one to a key of
+ * this step alone, and one to the client's chain, a key that every step overwrites.
  *
  *     step 1   put c1/1 = "c1:1"   prevValue ""      put c1/chain = "c1:1"   prevValue ""
  *     step 2   put c1/2 = "c1:2"   prevValue ""      put c1/chain = "c1:2"   prevValue "c1:1"
