@@ -1,7 +1,8 @@
 /**
  * Placement: which node owns a key. A key hashes to one of 16,384 slots, and a slot belongs to a
  * node. The slot is the one of Redis Cluster: CRC-16 of the key, or of its `{hash tag}`, so keys
- * with the same tag are on the same node.
+ * with the same tag are on the same node. In one corner the library differs from Redis: a key with an
+ * empty tag, as in `a{}{b}`, is hashed from its first brace on where Redis hashes all of it.
  *
  * @module
  */

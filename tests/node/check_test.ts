@@ -1,0 +1,112 @@
+import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { join } from "@std/path";
+import { CommandKind } from "../../lib/key_value.ts";
+import { checkDirectory } from "../../node/check.ts";
+import { DamageError } from "../../node/damage.ts";
+import { isLocked, openDataDirectory } from "../../node/data_directory.ts";
+import { segmentName } from "../../node/log_format.ts";
+import { MemoryNode } from "../memory_cluster.ts";
+import { SimulatedDisk } from "./simulated_disk.ts";
+
+const SEGMENT = join("n1", segmentName(1));
+const MARKER = join("n1", "NODE");
+
+/** A disk with the data of a node that took ten writes of two clients to three keys. */
+async function diskOfNode(): Promise<SimulatedDisk> {
+  const memory = new MemoryNode("n1");
+  using directory = await openDataDirectory(memory.disk, "n1", "n1", () => {});
+  await memory.start();
+  await directory.markExisting();
+  for (let i = 1; i <= 10; i++) {
+    const key = `k${i % 3}`;
+    await memory.node.write({
+      kind: CommandKind.put,
+      client: `c${i % 2}`,
+      seq: i,
+      key,
+      value: "v",
+    });
+  }
+  await memory.stop();
+  return memory.disk;
+}
+
+function bytesOf(disk: SimulatedDisk): Record<string, string> {
+  return Object.fromEntries([...disk.files.keys()].map((path) => [path, disk.bytes(path).toHex()]));
+}
+
+Deno.test("checkDirectory() reports what a whole directory holds, and changes nothing", async () => {
+  const disk = await diskOfNode();
+  const before = bytesOf(disk);
+  const report = await checkDirectory(disk, "n1");
+  const { nodeId, records, keys, sessions, damage } = report;
+  assertEquals({ nodeId, records, keys, sessions, damage }, {
+    nodeId: "n1",
+    records: 10,
+    keys: 3,
+    sessions: 2,
+    damage: null,
+  });
+  assertEquals(report.segments.map(({ name, records }) => [name, records]), [[segmentName(1), 10]]);
+  assertEquals(bytesOf(disk), before);
+});
+
+Deno.test("checkDirectory() names the first damage, and counts what comes before it", async () => {
+  const disk = await diskOfNode();
+  const offset = 512 * 5; // of the fifth batch
+  disk.bytes(SEGMENT)[offset + 40] ^= 1;
+  const before = bytesOf(disk);
+  const { records, damage } = await checkDirectory(disk, "n1");
+  assertInstanceOf(damage, DamageError);
+  assertEquals([damage.file, damage.offset, records], [SEGMENT, offset, 4]);
+  assertEquals(bytesOf(disk), before);
+});
+
+Deno.test("checkDirectory() knows that a log is missing", async () => {
+  const disk = await diskOfNode();
+  disk.files.delete(SEGMENT);
+  assertEquals((await checkDirectory(disk, "n1")).damage?.file, SEGMENT);
+});
+
+Deno.test("checkDirectory() knows a marker with any bit flipped", async () => {
+  const whole = await diskOfNode();
+  for (let bit = 0; bit < whole.bytes(MARKER).length * 8; bit++) {
+    const disk = whole.copy();
+    disk.bytes(MARKER)[bit >> 3] ^= 1 << (bit & 7);
+    const { damage } = await checkDirectory(disk, "n1");
+    assertInstanceOf(damage, DamageError, `bit ${bit}`);
+  }
+});
+
+Deno.test("openDataDirectory() refuses the directory of another node", async () => {
+  const disk = await diskOfNode();
+  await assertRejects(
+    () => openDataDirectory(disk, "n1", "n2", () => {}),
+    Error,
+    `Cannot use "n1": it belongs to node "n1", expected "n2"`,
+  );
+});
+
+Deno.test("openDataDirectory() lets nobody else in while it is open", async () => {
+  const disk = await diskOfNode();
+  {
+    using _held = await openDataDirectory(disk, "n1", "n1", () => {});
+    await assertRejects(() => openDataDirectory(disk, "n1", "n1", () => {}), Error, "locked");
+  }
+  assertEquals(await isLocked(disk, "n1"), false);
+});
+
+Deno.test("openDataDirectory() tells a directory that has held a log from a new one", async () => {
+  const disk = new SimulatedDisk();
+  {
+    using fresh = await openDataDirectory(disk, "n1", "n1", () => {});
+    assertEquals(fresh.existing, false);
+  }
+  {
+    using crashedBeforeTheLog = await openDataDirectory(disk, "n1", "n1", () => {});
+    assertEquals(crashedBeforeTheLog.existing, false);
+    await crashedBeforeTheLog.markExisting();
+  }
+  using used = await openDataDirectory(disk.crash(() => false), "n1", "n1", () => {});
+  assertEquals(used.existing, true);
+});
