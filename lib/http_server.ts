@@ -4,13 +4,13 @@
  * @module
  */
 import type { Handler } from "./api.ts";
-import { HTTP_DRAIN_MS } from "./limits.ts";
+import { atMostDrainTime } from "./drain.ts";
 
 /** A server that listens. */
 export interface HttpServer {
   readonly port: number;
   /**
-   * Takes no more requests, and resolves when those it has are answered, or after `HTTP_DRAIN_MS`: a
+   * Takes no more requests, and resolves when those it has are answered, or after `DRAIN_MS`: a
    * client that holds back the rest of its request, or does not take its answer, is not waited for
    * longer. Its connection ends when it leaves or the process does; `Deno.serve` cannot cut it off.
    */
@@ -29,11 +29,6 @@ export function serveHttp(hostname: string, port: number, handler: Handler): Htt
   return {
     port: server.addr.port,
     finished: server.finished,
-    async close() {
-      const { promise: timeout, resolve } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, HTTP_DRAIN_MS);
-      await Promise.race([server.shutdown(), timeout]);
-      clearTimeout(timer);
-    },
+    close: () => atMostDrainTime(server.shutdown()),
   };
 }

@@ -36,8 +36,8 @@ export const PROBE_TIMEOUT_MS = 500;
 export const RECONNECT_MS_MIN = 20;
 export const RECONNECT_MS_MAX = 250;
 
-/** How long a server that stops waits for clients that do not finish, in milliseconds. */
-export const HTTP_DRAIN_MS = 2000;
+/** How long one who stops waits for peers that do not finish, in milliseconds. */
+export const DRAIN_MS = 2000;
 
 /** Segment of the log, in bytes: a frame that would pass it starts the next segment. */
 export const SEGMENT_BYTES = 64 * 1024 * 1024;

@@ -78,8 +78,15 @@ export function encodeResult(writer: ByteWriter, result: Result): void {
   if (result.prevValue !== null) writer.text(result.prevValue);
 }
 
-/** Reads the payload of a `result`. */
+/**
+ * Reads the payload of a `result`.
+ *
+ * @throws {RangeError} It is too short for one.
+ */
 export function decodeResult(bytes: Uint8Array<ArrayBuffer>, start: number, end: number): Result {
+  if (end - start < 10) {
+    throw new RangeError(`Result has ${end - start} bytes, expected at least 10`);
+  }
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   return {
     outcome: bytes[start] as Outcome,

@@ -90,6 +90,7 @@ export class Wire {
 
   /** Never rejects: a stream that cannot be written to is closed, and its reader gets to know. */
   async #write(): Promise<void> {
+    await null; // not before the caller has stored this promise: at its end it is forgotten again
     try {
       while (this.#gathering.length > 0 && !this.#closed) {
         const writer = this.#gathering;

@@ -55,6 +55,7 @@ export class CommitQueue {
   #gathering = new Batch();
   #committing = new Batch();
   #running = false;
+  #closed = false;
   #time: number;
   #batches = 0;
   #failure: unknown;
@@ -85,17 +86,30 @@ export class CommitQueue {
   submit(encode: (bytes: ByteWriter) => void, reply: Reply): void {
     const { bytes, replies } = this.#gathering;
     if (this.#failure !== undefined) throw new UnavailableError("Node has stopped: its log failed");
+    if (this.#closed) throw new UnavailableError("Node stops, and takes no more writes");
     if (replies.length >= WAITING_WRITES_MAX || bytes.length >= WAITING_WRITE_BYTES_MAX) {
       throw new UnavailableError(
         `Too much waits for the log: ${replies.length} writes of ${bytes.length} bytes`,
       );
     }
-    encode(bytes);
+    const before = bytes.length;
+    try {
+      encode(bytes);
+    } catch (error) {
+      bytes.truncate(before); // half a command would make the whole batch unreadable
+      throw error;
+    }
     replies.push(reply);
     if (this.#running) return;
     this.#running = true;
     // Not at once: the other requests that arrived in this turn of the event loop come along.
     setImmediate(() => this.#run());
+  }
+
+  /** Takes no more writes, and resolves when those it has are answered. */
+  close(): Promise<void> {
+    this.#closed = true;
+    return this.idle();
   }
 
   /** Resolves when no write waits any more. */

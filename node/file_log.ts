@@ -108,12 +108,12 @@ export class FileLog implements Log {
     this.#chain = last.chain;
     this.#lastIndex = scan.lastIndex;
     await this.#removeLeftovers(scan.leftovers);
+    await this.#disk.syncDirectory(this.#directory);
     for (const segment of scan.segments.slice(0, -1)) {
       this.#sealedBytes += segment.tail;
-      if (!segment.sealed) {
-        await this.#seal(await this.#open(segment.name), segment.tail, segment.chain);
-      }
     }
+    const before = scan.segments.at(-2);
+    if (before) await this.#sealAgain(before);
     this.#tail = last.tail;
     this.#filled = last.sizeBytes - last.sizeBytes % SECTOR_BYTES;
     this.#file = await this.#open(last.name);
@@ -128,7 +128,7 @@ export class FileLog implements Log {
   }
 
   /**
-   * Makes durable what was only read. After a crash of the process the last batch may be in memory
+   * Makes durable what was only read, as the seal above was. After a crash of the process the last batch may be in memory
    * alone; after a failed sync the system may even take it for written. So the last batch is written
    * again, the same bytes, and a torn one is written over with zeros.
    */
@@ -211,13 +211,18 @@ export class FileLog implements Log {
     const chain = this.#chain;
     await this.#startSegment();
     this.#sealedBytes += tail;
-    await this.#seal(file, tail, chain);
+    await this.#seal(file, tail, chain, this.#lastIndex + 1);
   }
 
-  async #seal(file: DiskFile, offset: number, chain: number): Promise<void> {
+  /** Writes the seal that a crash prevented, or the same one again: it may be in memory alone. */
+  async #sealAgain({ name, tail, chain, firstIndex, records }: SegmentScan): Promise<void> {
+    await this.#seal(await this.#open(name), tail, chain, firstIndex + records);
+  }
+
+  async #seal(file: DiskFile, offset: number, chain: number, nextIndex: number): Promise<void> {
     try {
-      const firstIndex = this.#lastIndex + 1;
-      this.#write(file, offset, noBody, { kind: FrameKind.seal, firstIndex, count: 0, chain });
+      const frame = { kind: FrameKind.seal, firstIndex: nextIndex, count: 0, chain };
+      this.#write(file, offset, noBody, frame);
       await this.#sync(file);
     } finally {
       file.close();

@@ -5,6 +5,7 @@
  * @module
  */
 import type { ByteWriter } from "../lib/byte_writer.ts";
+import { atMostDrainTime } from "../lib/drain.ts";
 import { CommandCursor } from "../lib/command_codec.ts";
 import { type Result, UnavailableError } from "../lib/key_value.ts";
 import { encodeResult, FrameType, refusesHello } from "../lib/link_protocol.ts";
@@ -33,9 +34,9 @@ export class LinkServer {
         if (!this.#draining) connection.handle(type, id, bytes, start, end);
       });
     } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      connection.refuse(0, error.message);
-      await wire.flush();
+      if (!(error instanceof RangeError)) console.error(error); // a bug; the other links go on
+      connection.refuse(0, error instanceof Error ? error.message : String(error));
+      await atMostDrainTime(wire.flush());
     } finally {
       wire.close();
       this.#wires.delete(wire);
@@ -46,7 +47,7 @@ export class LinkServer {
   async drain(): Promise<void> {
     this.#draining = true;
     await this.#node.idle();
-    await Promise.all(Array.from(this.#wires, (wire) => wire.flush()));
+    await atMostDrainTime(Promise.all(Array.from(this.#wires, (wire) => wire.flush())));
     for (const wire of this.#wires) wire.close();
   }
 }

@@ -157,6 +157,11 @@ export class Node implements Service {
     };
   }
 
+  /** Takes no more writes, and resolves when those it has are durable and answered. */
+  close(): Promise<void> {
+    return this.#queue.close();
+  }
+
   /** Resolves when every write that was taken is durable and answered. */
   idle(): Promise<void> {
     return this.#queue.idle();

@@ -52,6 +52,7 @@ export async function startNode(
   const log = openLog(config, directory, report);
   resources.defer(() => log.close());
   const node = await Node.start({ log, clock: systemClock, hashKey: randomHashKey() });
+  resources.defer(() => node.close());
   await directory.markExisting();
 
   const links = serveLinks(config, new LinkServer(node, config.id));

@@ -45,6 +45,8 @@ const SWEEP_MS = 100;
 /** A request that has no answer yet. */
 interface Pending {
   readonly type: number;
+  /** Of key and value, about. */
+  readonly bytes: number;
   readonly encode: (writer: ByteWriter) => void;
   readonly answer: Answer;
   readonly fail: (error: UnavailableError) => void;
@@ -65,6 +67,7 @@ export class Link implements KeyValue {
   readonly #timeoutMs: number;
   /** By id, in the order of their deadlines save for probes. */
   readonly #pending = new Map<number, Pending>();
+  #pendingBytes = 0;
   #nextId = 1;
   /** Null while there is none; of use once the node has welcomed it. */
   #connection: Wire | null = null;
@@ -96,6 +99,7 @@ export class Link implements KeyValue {
     return new Promise((resolve, reject) => {
       this.#request(
         FrameType.get,
+        key.length,
         (writer) => writer.text(key),
         reject,
         (type, bytes, start, end) => {
@@ -111,7 +115,8 @@ export class Link implements KeyValue {
   write(command: Command): Promise<Result> {
     return new Promise((resolve, reject) => {
       const encode = (writer: ByteWriter) => encodeCommand(writer, command);
-      this.#request(FrameType.write, encode, reject, (type, bytes, start, end) => {
+      const size = command.key.length + command.value.length;
+      this.#request(FrameType.write, size, encode, reject, (type, bytes, start, end) => {
         if (type !== FrameType.result) return false;
         resolve(decodeResult(bytes, start, end));
         return true;
@@ -137,14 +142,14 @@ export class Link implements KeyValue {
         callOff();
         reject(error);
       };
-      const id = this.#request(type, () => {}, fail, (type, bytes, start, end) => {
+      const id = this.#request(type, 0, () => {}, fail, (type, bytes, start, end) => {
         if (type !== FrameType.json) return false;
+        resolve(parseJson(decodeText(bytes, start, end)));
         callOff();
-        resolve(JSON.parse(decodeText(bytes, start, end)));
         return true;
       });
       callOff = this.#clock.after(PROBE_TIMEOUT_MS, () => {
-        this.#pending.delete(id);
+        this.#pending.delete(id); // a probe counts for no bytes
         reject(this.#unavailable(`did not answer within ${PROBE_TIMEOUT_MS} ms`));
       });
     });
@@ -157,6 +162,7 @@ export class Link implements KeyValue {
    */
   #request(
     type: number,
+    bytes: number,
     encode: (writer: ByteWriter) => void,
     fail: (error: UnavailableError) => void,
     answer: Answer,
@@ -168,14 +174,15 @@ export class Link implements KeyValue {
     if (!this.#up && now - this.#downSince > this.#timeoutMs) {
       throw this.#unavailable("is down");
     }
-    const backlog = this.#connection?.backlog ?? 0;
-    if (this.#pending.size >= WAITING_PER_NODE_MAX || backlog > LINK_BACKLOG_BYTES_MAX) {
+    const full = this.#pendingBytes > LINK_BACKLOG_BYTES_MAX;
+    if (full || this.#pending.size >= WAITING_PER_NODE_MAX) {
       throw this.#unavailable(`has ${this.#pending.size} requests waiting already`);
     }
     const id = this.#nextId;
     this.#nextId = (id + 1) >>> 0;
-    const pending = { type, encode, fail, answer, deadline: now + this.#timeoutMs };
+    const pending = { type, bytes, encode, fail, answer, deadline: now + this.#timeoutMs };
     this.#pending.set(id, pending);
+    this.#pendingBytes += bytes;
     if (this.#up) send(this.#connection!, id, pending);
     this.#callOffSweep ??= this.#clock.after(SWEEP_MS, () => this.#sweep());
     return id;
@@ -188,7 +195,7 @@ export class Link implements KeyValue {
     const down = !this.#up && now - this.#downSince > this.#timeoutMs;
     for (const [id, pending] of this.#pending) {
       if (pending.deadline > now && !down) continue;
-      this.#pending.delete(id);
+      this.#forget(id, pending);
       pending.fail(this.#unavailable(
         this.#up ? `did not answer within ${this.#timeoutMs} ms` : "is down",
       ));
@@ -279,13 +286,16 @@ export class Link implements KeyValue {
     if (type === FrameType.refused && id === 0) throw new RangeError(decodeText(bytes, start, end));
     const pending = this.#pending.get(id);
     if (pending === undefined) return; // given up meanwhile
-    this.#pending.delete(id);
     if (type === FrameType.refused) {
       pending.fail(new UnavailableError(`Node "${this.nodeId}": ${decodeText(bytes, start, end)}`));
     } else if (!pending.answer(type, bytes, start, end)) {
-      this.#pending.set(id, pending); // it has no answer yet: it goes out again on the next connection
       throw new RangeError(`Reply to a request of type ${pending.type} has type ${type}`);
     }
+    this.#forget(id, pending); // not before: what was not answered goes out on the next connection
+  }
+
+  #forget(id: number, pending: Pending): void {
+    if (this.#pending.delete(id)) this.#pendingBytes -= pending.bytes;
   }
 
   #pause(ms: number): Promise<void> {
@@ -318,6 +328,16 @@ export class Link implements KeyValue {
     const error = this.#unavailable("is not asked any more: the router stops");
     for (const pending of this.#pending.values()) pending.fail(error);
     this.#pending.clear();
+    this.#pendingBytes = 0;
+  }
+}
+
+/** @throws {RangeError} It is no JSON, so the peer is no node of ours. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new RangeError("Reply is no JSON", { cause });
   }
 }
 

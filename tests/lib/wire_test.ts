@@ -1,7 +1,9 @@
+import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { LINK_BACKLOG_BYTES_MAX, LINK_FRAME_BYTES_MAX } from "../../lib/limits.ts";
 import { type Duplex, Wire } from "../../lib/wire.ts";
 import { pipe } from "../pipe.ts";
+import { until } from "../until.ts";
 
 /** Reads all frames that arrive, as "type id text". */
 function readAll(wire: Wire): { frames: string[]; ended: Promise<void> } {
@@ -118,4 +120,31 @@ Deno.test("Wire reads nothing more while its peer does not take what was sent", 
   asker.close();
   await reading;
   wire.close();
+});
+
+Deno.test("Wire goes on after a write that took along what the next was scheduled for", async () => {
+  const [here, there] = pipe();
+  let release = () => {};
+  let held: Promise<void> | undefined = new Promise((resolve) => release = resolve);
+  const full: Duplex = {
+    read: (bytes) => here.read(bytes),
+    async write(bytes) {
+      if (held) await held;
+      held = undefined;
+      return here.write(bytes);
+    },
+    close: () => here.close(),
+  };
+  const sender = new Wire(full);
+  const { frames, ended } = readAll(new Wire(there));
+  send(sender, 1, 1, "first");
+  await until(() => sender.backlog > 0, "the first write begins");
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  send(sender, 1, 2, "second"); // schedules a write, but the one under way takes it along
+  release();
+  await until(() => frames.length === 2, "two frames arrive");
+  send(sender, 1, 3, "third");
+  await until(() => frames.length === 3, "the third frame arrives");
+  sender.close();
+  await ended;
 });
