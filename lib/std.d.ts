@@ -34,18 +34,6 @@ declare module "@std/assert" {
   ): Promise<E>;
 }
 
-declare module "@std/cli/parse-args" {
-  /** The parsed flags by name, and what is no flag in `_`. */
-  export function parseArgs(args: string[], options?: {
-    boolean?: string[];
-    string?: string[];
-    alias?: Record<string, string>;
-    default?: Record<string, unknown>;
-    stopEarly?: boolean;
-    unknown?: (argument: string, key?: string, value?: unknown) => unknown;
-  }): { _: (string | number)[]; [flag: string]: unknown };
-}
-
 declare module "@std/fmt/bytes" {
   /** The size for readers, such as `1.5 MiB`. */
   export function format(bytes: number, options?: { binary?: boolean }): string;
