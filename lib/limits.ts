@@ -18,7 +18,10 @@ export const SEQ_MAX = Number.MAX_SAFE_INTEGER;
 export const COMMAND_BYTES_MAX = BODY_BYTES_MAX;
 /** One frame on a link, in bytes without its length field: a command or a value and a header. */
 export const LINK_FRAME_BYTES_MAX = BODY_BYTES_MAX + 1024;
-/** Bytes that may wait to be sent on one link before its reader is paused. */
+/**
+ * Bytes that may wait on one link: replies of a node before it reads no further requests, and keys
+ * and values of requests in the router before it refuses one more.
+ */
 export const LINK_BACKLOG_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Requests that may wait for one node in the router; one more is refused at once. */
