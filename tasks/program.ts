@@ -9,8 +9,8 @@
  */
 
 import { fromFileUrl } from "@std/path";
-import { TextLineStream } from "@std/streams/text-line-stream";
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
+import { forEachLine } from "./output_lines.ts";
 import { Failure } from "./subcommand.ts";
 
 /** One process of the cluster. */
@@ -109,7 +109,7 @@ export const spawnProcess: Spawn = (program, onLine) => {
   }).spawn();
   const { stdin, stdout, stderr, status } = process;
   return {
-    exit: Promise.all([status, passLines(stdout, onLine), passLines(stderr, onLine)])
+    exit: Promise.all([status, forEachLine(stdout, onLine), forEachLine(stderr, onLine)])
       .then(async ([{ code, signal }]) => {
         await stdin.close().catch(() => {});
         return { code, signal };
@@ -117,14 +117,6 @@ export const spawnProcess: Spawn = (program, onLine) => {
     kill: (signal) => killIfAlive(process, signal),
   };
 };
-
-async function passLines(
-  output: ReadableStream<Uint8Array<ArrayBuffer>>,
-  onLine: (line: string) => void,
-): Promise<void> {
-  const lines = output.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
-  for await (const line of lines) onLine(line);
-}
 
 function killIfAlive(process: Deno.ChildProcess, signal: Deno.Signal): void {
   try {

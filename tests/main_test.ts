@@ -5,7 +5,7 @@ import { startMain, temporaryDirectory } from "./process.ts";
 /** Runs `main.ts` to its end. */
 async function run(...args: string[]) {
   await using process = startMain(args);
-  const { code } = await process.exit;
+  const { code } = await process.exit();
   return { code, stdout: process.stdout.join("\n"), stderr: process.stderr.join("\n") };
 }
 

@@ -10,8 +10,9 @@
  */
 
 import { fromFileUrl, join } from "@std/path";
-import { TextLineStream } from "@std/streams/text-line-stream";
 import type { ClusterConfig } from "../lib/config.ts";
+import { forEachLine } from "../tasks/output_lines.ts";
+import type { Exit } from "../tasks/program.ts";
 
 const CHECKOUT = fromFileUrl(new URL("..", import.meta.url));
 const TEMPORARY = join(CHECKOUT, ".tmp");
@@ -57,7 +58,7 @@ export class MainProcess implements AsyncDisposable {
   readonly stdout: string[] = [];
   readonly stderr: string[] = [];
   /** Resolves when the process has ended and all its lines are there. */
-  readonly exit: Promise<{ code: number; signal: string | null }>;
+  readonly #exit: Promise<Exit>;
   readonly #process: Deno.ChildProcess;
   readonly #isInputOpen: boolean;
   readonly #waiting = new Set<() => void>();
@@ -65,7 +66,7 @@ export class MainProcess implements AsyncDisposable {
   constructor(process: Deno.ChildProcess, isInputOpen: boolean) {
     this.#process = process;
     this.#isInputOpen = isInputOpen;
-    this.exit = Promise.all([
+    this.#exit = Promise.all([
       process.status,
       this.#gather(process.stdout, this.stdout),
       this.#gather(process.stderr, this.stderr),
@@ -92,7 +93,7 @@ export class MainProcess implements AsyncDisposable {
     const fail = (reason: string) =>
       found.reject(new Error(`No line ${pattern} ${reason}; printed was:\n${this.#output()}`));
     const timer = setTimeout(() => fail(`within ${deadlineMs} ms`), deadlineMs);
-    this.exit.then(({ code, signal }) => fail(`before the end (${signal ?? `code ${code}`})`));
+    this.#exit.then(({ code, signal }) => fail(`before the end (${signal ?? `code ${code}`})`));
     this.#waiting.add(look);
     look();
     try {
@@ -100,6 +101,23 @@ export class MainProcess implements AsyncDisposable {
     } finally {
       clearTimeout(timer);
       this.#waiting.delete(look);
+    }
+  }
+
+  /**
+   * How the process ends, once it has and all its lines are there.
+   *
+   * @throws {Error} The deadline passed first.
+   */
+  async exit(deadlineMs = DEADLINE_MS): Promise<Exit> {
+    const late = Promise.withResolvers<never>();
+    const fail = () =>
+      late.reject(new Error(`No end within ${deadlineMs} ms; printed was:\n${this.#output()}`));
+    const timer = setTimeout(fail, deadlineMs);
+    try {
+      return await Promise.race([this.#exit, late.promise]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -119,16 +137,15 @@ export class MainProcess implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill("SIGKILL");
-    await this.exit;
+    await this.#exit;
     if (this.#isInputOpen) await this.#process.stdin.close().catch(() => {});
   }
 
-  async #gather(output: ReadableStream<Uint8Array<ArrayBuffer>>, lines: string[]): Promise<void> {
-    const text = output.pipeThrough(new TextDecoderStream());
-    for await (const line of text.pipeThrough(new TextLineStream())) {
+  #gather(output: ReadableStream<Uint8Array<ArrayBuffer>>, lines: string[]): Promise<void> {
+    return forEachLine(output, (line) => {
       lines.push(line);
       for (const look of this.#waiting) look();
-    }
+    });
   }
 
   #output(): string {

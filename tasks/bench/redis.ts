@@ -7,7 +7,7 @@
  */
 
 import { join } from "@std/path";
-import { TextLineStream } from "@std/streams/text-line-stream";
+import { forEachLine } from "../output_lines.ts";
 import { Failure } from "../subcommand.ts";
 import type { BenchRun } from "./bench_run.ts";
 import { firstLineOf, outputOf } from "./command.ts";
@@ -96,7 +96,7 @@ async function startRedis(directory: string, port: number): Promise<AsyncDisposa
     stderr: "null",
   }).spawn();
   const ready = Promise.withResolvers<void>();
-  const printed = passLines(process.stdout, (line) => {
+  const printed = forEachLine(process.stdout, (line) => {
     if (line.includes("Ready to accept connections")) ready.resolve();
   });
   const ended = process.status.then(({ code }) => {
@@ -113,12 +113,4 @@ async function startRedis(directory: string, port: number): Promise<AsyncDisposa
       await Promise.all([ended, printed]);
     },
   };
-}
-
-async function passLines(
-  output: ReadableStream<Uint8Array<ArrayBuffer>>,
-  onLine: (line: string) => void,
-): Promise<void> {
-  const lines = output.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
-  for await (const line of lines) onLine(line);
 }

@@ -110,7 +110,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     const pids = await nodePids(cluster.process);
     const startMs = performance.now();
     cluster.process.kill(signal);
-    assertEquals(await cluster.process.exit, { code: 0, signal: null });
+    assertEquals(await cluster.process.exit(), { code: 0, signal: null });
     assertLess(performance.now() - startMs, 5000);
     await untilGone(pids, cluster.config);
   });
@@ -120,7 +120,7 @@ Deno.test("cluster stops in peace when Ctrl-C reaches its processes as well", as
   await using cluster = await startCluster();
   const pids = await nodePids(cluster.process);
   for (const pid of [cluster.process.pid, ...pids]) Deno.kill(pid, "SIGINT");
-  assertEquals(await cluster.process.exit, { code: 0, signal: null });
+  assertEquals(await cluster.process.exit(), { code: 0, signal: null });
   assertEquals(cluster.process.stdout.slice(-2), [
     "cluster | Stopping all processes",
     "cluster | Stopped",
@@ -149,7 +149,7 @@ Deno.test("cluster names a port in use and who wanted it, and starts nothing", a
   const { linkPort } = config.nodes[1];
   using _listener = Deno.listen({ hostname: "127.0.0.1", port: linkPort });
   await using process = startMain(["cluster", "--config", file]);
-  assertEquals((await process.exit).code, 1);
+  assertEquals((await process.exit()).code, 1);
   assertEquals([process.stdout, process.stderr], [[], [
     `sixpaths cluster: Cannot listen: 127.0.0.1:${linkPort} (links of n2) is in use`,
   ]]);
@@ -167,7 +167,7 @@ Deno.test("cluster leaves a node with damaged data down, and serves with the oth
   assertEquals(await put(config.nodes[1].port, 1), 200);
   assertEquals(await health(config.router.port), 503);
   process.kill("SIGINT");
-  await process.exit;
+  await process.exit();
   assertEquals(process.stdout.filter((line) => line.includes("starts again")), []);
 });
 
@@ -177,7 +177,7 @@ async function damageFirstNode(file: string, { nodes: [node] }: ClusterConfig): 
   await process.line(/^listening/);
   for (const seq of [1, 2, 3]) assertEquals(await put(node.port, seq), 200);
   process.kill("SIGTERM");
-  assertEquals((await process.exit).code, 0);
+  assertEquals((await process.exit()).code, 0);
   const entries = await Array.fromAsync(Deno.readDir(node.data));
   const log = join(node.data, entries.find(({ name }) => name.endsWith(".log"))!.name);
   const bytes = await Deno.readFile(log);
@@ -190,7 +190,7 @@ Deno.test("clean refuses to remove anything while a node runs", async () => {
   await using cluster = await startCluster();
   const { file, config } = cluster;
   await using clean = startMain(["clean", "--config", file]);
-  assertEquals((await clean.exit).code, 1);
+  assertEquals((await clean.exit()).code, 1);
   assertMatch(clean.stderr.join("\n"), /^sixpaths clean: Cannot remove .* the node is running;/);
   assert(await exists(config.nodes[0].data));
 });

@@ -91,14 +91,14 @@ class Cluster implements AsyncDisposable {
   async crash(name: string): Promise<void> {
     const process = this.process(name);
     process.kill("SIGKILL");
-    assertEquals((await exitOf(process)).signal, "SIGKILL", `${name} ended before it was killed`);
+    assertEquals((await process.exit()).signal, "SIGKILL", `${name} ended before it was killed`);
   }
 
   /** Asks a process to end, and waits until it has. */
   async stop(name: string): Promise<void> {
     const process = this.process(name);
     process.kill("SIGTERM");
-    assertEquals(await exitOf(process), { code: 0, signal: null }, `How ${name} ended`);
+    assertEquals(await process.exit(), { code: 0, signal: null }, `How ${name} ended`);
   }
 
   /**
@@ -118,18 +118,10 @@ class Cluster implements AsyncDisposable {
   }
 }
 
-/** How a process ends that is about to. */
-async function exitOf(process: MainProcess): Promise<{ code: number; signal: string | null }> {
-  let ended = false;
-  process.exit.then(() => ended = true);
-  await waitFor("the process ends", () => ended);
-  return await process.exit;
-}
-
 /** Checks that `main.ts check` finds no damage. */
 async function assertWhole(data: string): Promise<void> {
   await using check = startMain(["check", data]);
-  const { code } = await exitOf(check);
+  const { code } = await check.exit();
   assertEquals(code, 0, `Damage in "${data}":\n${check.stdout.join("\n")}`);
 }
 
@@ -379,7 +371,7 @@ Deno.test("a second node on the same data is refused, and the first does not not
   await using second = startMain(["node", "--id", "n1", "--config", file]);
   const [line] = await second.line(/.+/);
   assertEquals(line, `sixpaths node n1: Cannot use "${node.data}": another process has locked it`);
-  assertEquals(await exitOf(second), { code: 1, signal: null });
+  assertEquals(await second.exit(), { code: 1, signal: null });
   assertEquals([...second.stdout, ...second.stderr], [line], "All that the second node says");
   await load.progress(20);
   await load.stop();
@@ -406,10 +398,10 @@ Deno.test("a node with a flipped bit in its log does not start, and changes noth
   assertEquals(damagedPath, path);
   assertLess(Math.abs(offset - Number(damagedOffset)), 512, "Distance from the flipped bit");
   assert(line.endsWith(`to look at it: main.ts check ${data}`), `Advice in: ${line}`);
-  assertEquals(await exitOf(process), { code: 3, signal: null });
+  assertEquals(await process.exit(), { code: 3, signal: null });
   assertEquals([...process.stdout, ...process.stderr], [line], "All that the node says");
   await using check = startMain(["check", data]);
-  assertEquals((await exitOf(check)).code, 1);
+  assertEquals((await check.exit()).code, 1);
   assertEquals(check.stdout.at(-1), `damage    ${damage}`);
   assertEquals(await stateOf(data), damaged);
   await assertServed(url, keys.get("n2")!);

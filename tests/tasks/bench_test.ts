@@ -8,6 +8,7 @@ import { problemOf, type RowResult } from "../../tasks/bench/rows.ts";
 import { median, percentile } from "../../tasks/bench/statistics.ts";
 import type { LoadResult } from "../../tasks/bench/workload.ts";
 import { parseWrk } from "../../tasks/bench/wrk.ts";
+import { inBlackAndWhite } from "../black_and_white.ts";
 
 function slice(requests: number, failures = 0): LoadResult {
   return { requests, seconds: 2, failures, p50Ms: requests / 100, p99Ms: requests / 10 };
@@ -34,15 +35,6 @@ const ROW: RowResult = {
   goal: 0.65,
   syncsPerWrite: 0.034,
 };
-
-function inBlackAndWhite(run: () => void): void {
-  setColorEnabled(false);
-  try {
-    run();
-  } finally {
-    setColorEnabled(!Deno.noColor);
-  }
-}
 
 Deno.test("parseWrk() finds the line of the script in the output of wrk", () => {
   const output = `Running 2s test @ http://127.0.0.1:8090

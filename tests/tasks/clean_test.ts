@@ -18,7 +18,7 @@ async function createData(files: Record<string, string[]>) {
 
 async function clean(file: string) {
   await using process = startMain(["clean", "--config", file]);
-  const { code } = await process.exit;
+  const { code } = await process.exit();
   return { code, stdout: process.stdout, stderr: process.stderr };
 }
 

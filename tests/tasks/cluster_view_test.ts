@@ -3,18 +3,10 @@ import { setColorEnabled } from "@std/fmt/colors";
 import { BUILT_IN_CONFIG } from "../../lib/config.ts";
 import { formatInvitation, formatNodes, prefixer } from "../../tasks/cluster_view.ts";
 import type { State } from "../../tasks/keeper.ts";
+import { inBlackAndWhite } from "../black_and_white.ts";
 
 function ready(keys: number, logBytes: number): State {
   return { kind: "ready", facts: { keys: `${keys}`, log_bytes: `${logBytes}`, pid: "4711" } };
-}
-
-function inBlackAndWhite(run: () => void): void {
-  setColorEnabled(false);
-  try {
-    run();
-  } finally {
-    setColorEnabled(!Deno.noColor);
-  }
 }
 
 Deno.test("formatNodes() shows what each node holds, or why it does not serve", () => {

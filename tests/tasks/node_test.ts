@@ -15,7 +15,7 @@ Deno.test("node prints one line when it serves", async () => {
   await using process = startMain(args);
   await process.line(/^listening/);
   process.kill("SIGTERM");
-  await process.exit;
+  await process.exit();
   const [http, link] = [node.port, node.linkPort].map((port) => formatAddress(node.host, port));
   const facts = `keys=0 log_bytes=\\d+ ms=\\d+ pid=${process.pid}`;
   assertEquals(process.stdout.length, 1);
@@ -31,7 +31,7 @@ for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
     await using process = startMain(prepared.args);
     await process.line(/^listening/);
     process.kill(signal);
-    assertEquals(await process.exit, { code: 0, signal: null });
+    assertEquals(await process.exit(), { code: 0, signal: null });
     assertEquals(process.stderr, []);
   });
 }
@@ -42,7 +42,7 @@ Deno.test("node does not mind a second signal", async () => {
   await process.line(/^listening/);
   process.kill("SIGTERM");
   process.kill("SIGINT");
-  assertEquals(await process.exit, { code: 0, signal: null });
+  assertEquals(await process.exit(), { code: 0, signal: null });
 });
 
 Deno.test("node --supervised stops when its input ends", async () => {
@@ -50,7 +50,7 @@ Deno.test("node --supervised stops when its input ends", async () => {
   await using process = startMain([...prepared.args, "--supervised"], { stdin: "piped" });
   await process.line(/^listening/);
   await process.closeInput();
-  assertEquals(await process.exit, { code: 0, signal: null });
+  assertEquals(await process.exit(), { code: 0, signal: null });
 });
 
 Deno.test("node refuses a directory that another process has", async () => {
@@ -58,7 +58,7 @@ Deno.test("node refuses a directory that another process has", async () => {
   await using first = startMain(prepared.args);
   await first.line(/^listening/);
   await using second = startMain(prepared.args);
-  assertEquals((await second.exit).code, 1);
+  assertEquals((await second.exit()).code, 1);
   assertEquals(second.stderr, [
     `sixpaths node n1: Cannot use "${prepared.node.data}": another process has locked it`,
   ]);
@@ -69,7 +69,7 @@ Deno.test("node says which addresses it wanted when a port is in use", async () 
   const { host, port, linkPort } = prepared.node;
   using _listener = Deno.listen({ hostname: host, port });
   await using process = startMain(prepared.args);
-  assertEquals((await process.exit).code, 1);
+  assertEquals((await process.exit()).code, 1);
   assertEquals(process.stderr, [
     `sixpaths node n1: Cannot listen on ${host}:${port} and ${host}:${linkPort}: ` +
     "one of the ports is in use",

@@ -13,7 +13,7 @@ Deno.test("router prints one line when it serves, though no node is up", async (
   await using process = startMain(prepared.args);
   await process.line(/^listening/);
   process.kill("SIGTERM");
-  assertEquals(await process.exit, { code: 0, signal: null });
+  assertEquals(await process.exit(), { code: 0, signal: null });
   assertEquals(process.stdout, [
     `listening id=router http=127.0.0.1:${prepared.port} nodes=2 pid=${process.pid}`,
   ]);
@@ -24,14 +24,14 @@ Deno.test("router --supervised stops when its input ends", async () => {
   await using process = startMain([...prepared.args, "--supervised"], { stdin: "piped" });
   await process.line(/^listening/);
   await process.closeInput();
-  assertEquals(await process.exit, { code: 0, signal: null });
+  assertEquals(await process.exit(), { code: 0, signal: null });
 });
 
 Deno.test("router names its address when the port is in use", async () => {
   await using prepared = await prepareRouter();
   using _listener = Deno.listen({ hostname: "127.0.0.1", port: prepared.port });
   await using process = startMain(prepared.args);
-  assertEquals((await process.exit).code, 1);
+  assertEquals((await process.exit()).code, 1);
   assertEquals(process.stderr, [
     `sixpaths router: Cannot listen on 127.0.0.1:${prepared.port}: the port is in use`,
   ]);
