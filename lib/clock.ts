@@ -4,6 +4,8 @@
  * @module
  */
 
+import { setImmediate } from "node:timers";
+
 /** Wall-clock time and timers, in milliseconds. */
 export interface Clock {
   /** Milliseconds since 1970. May jump when someone sets the clock of the machine. */
@@ -12,6 +14,8 @@ export interface Clock {
   monotonic(): number;
   /** Calls `callback` once after `ms`. Returns a function that calls it off. */
   after(ms: number, callback: () => void): () => void;
+  /** Calls `callback` once, when all that arrived in this turn of the event loop was handled. */
+  afterTurn(callback: () => void): void;
 }
 
 /** The clock of the machine. */
@@ -21,5 +25,8 @@ export const systemClock: Clock = {
   after(ms, callback) {
     const timer = setTimeout(callback, ms);
     return () => clearTimeout(timer);
+  },
+  afterTurn(callback) {
+    setImmediate(callback);
   },
 };

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Handler } from "./api.ts";
+import { systemClock } from "./clock.ts";
 import { atMostDrainTime } from "./drain.ts";
 
 /** A server that listens. */
@@ -29,6 +30,6 @@ export function serveHttp(hostname: string, port: number, handler: Handler): Htt
   return {
     port: server.addr.port,
     finished: server.finished,
-    close: () => atMostDrainTime(server.shutdown()),
+    close: () => atMostDrainTime(systemClock, server.shutdown()),
   };
 }

@@ -13,8 +13,8 @@
  *
  * @module
  */
-import { setImmediate } from "node:timers";
 import { ByteWriter } from "./byte_writer.ts";
+import type { Clock } from "./clock.ts";
 import { LINK_BACKLOG_BYTES_MAX, LINK_FRAME_BYTES_MAX } from "./limits.ts";
 
 const LENGTH_BYTES = 4;
@@ -42,6 +42,7 @@ export type FrameHandler = (
 /** One end of a link. */
 export class Wire {
   readonly #duplex: Duplex;
+  readonly #clock: Clock;
   #gathering = new ByteWriter(BUFFER_BYTES);
   #leaving = new ByteWriter(BUFFER_BYTES);
   #frameStart = 0;
@@ -50,8 +51,9 @@ export class Wire {
   #writing: Promise<void> | null = null;
   #closed = false;
 
-  constructor(duplex: Duplex) {
+  constructor(duplex: Duplex, clock: Clock) {
     this.#duplex = duplex;
+    this.#clock = clock;
   }
 
   /** Bytes that have not left yet. */
@@ -74,7 +76,7 @@ export class Wire {
     writer.uint32At(this.#frameStart, writer.length - this.#frameStart - LENGTH_BYTES);
     if (this.#flushScheduled || this.#closed) return;
     this.#flushScheduled = true;
-    setImmediate(() => {
+    this.#clock.afterTurn(() => {
       this.#flushScheduled = false;
       this.#writing ??= this.#write();
     });

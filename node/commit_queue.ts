@@ -9,7 +9,6 @@
  *
  * @module
  */
-import { setImmediate } from "node:timers";
 import { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { CommandCursor } from "../lib/command_codec.ts";
@@ -103,7 +102,7 @@ export class CommitQueue {
     if (this.#running) return;
     this.#running = true;
     // Not at once: the other requests that arrived in this turn of the event loop come along.
-    setImmediate(() => this.#run());
+    this.#options.clock.afterTurn(() => this.#run());
   }
 
   /** Takes no more writes, and resolves when those it has are answered. */
@@ -123,7 +122,7 @@ export class CommitQueue {
       while (this.#gathering.replies.length > 0) {
         await this.#commit();
         // The answers leave first, and the writes that they bring in return join the next batch.
-        await new Promise<void>((resolve) => setImmediate(resolve));
+        await new Promise<void>((resolve) => this.#options.clock.afterTurn(resolve));
       }
     } catch (error) {
       this.#stop(error);

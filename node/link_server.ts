@@ -5,6 +5,7 @@
  * @module
  */
 import type { ByteWriter } from "../lib/byte_writer.ts";
+import type { Clock } from "../lib/clock.ts";
 import { atMostDrainTime } from "../lib/drain.ts";
 import { CommandCursor } from "../lib/command_codec.ts";
 import { type Result, UnavailableError } from "../lib/key_value.ts";
@@ -16,17 +17,19 @@ import type { Node } from "./node.ts";
 export class LinkServer {
   readonly #node: Node;
   readonly #nodeId: string;
+  readonly #clock: Clock;
   readonly #wires = new Set<Wire>();
   #draining = false;
 
-  constructor(node: Node, nodeId: string) {
+  constructor(node: Node, nodeId: string, clock: Clock) {
     this.#node = node;
     this.#nodeId = nodeId;
+    this.#clock = clock;
   }
 
   /** Serves one link until it ends. Never rejects: what a peer does wrong ends its own link only. */
   async serve(duplex: Duplex): Promise<void> {
-    const wire = new Wire(duplex);
+    const wire = new Wire(duplex, this.#clock);
     this.#wires.add(wire);
     const connection = new Connection(wire, this.#node, this.#nodeId);
     try {
@@ -36,7 +39,7 @@ export class LinkServer {
     } catch (error) {
       if (!(error instanceof RangeError)) console.error(error); // a bug; the other links go on
       connection.refuse(0, error instanceof Error ? error.message : String(error));
-      await atMostDrainTime(wire.flush());
+      await atMostDrainTime(this.#clock, wire.flush());
     } finally {
       wire.close();
       this.#wires.delete(wire);
@@ -47,7 +50,10 @@ export class LinkServer {
   async drain(): Promise<void> {
     this.#draining = true;
     await this.#node.idle();
-    await atMostDrainTime(Promise.all(Array.from(this.#wires, (wire) => wire.flush())));
+    await atMostDrainTime(
+      this.#clock,
+      Promise.all(Array.from(this.#wires, (wire) => wire.flush())),
+    );
     for (const wire of this.#wires) wire.close();
   }
 }

@@ -55,7 +55,7 @@ export async function startNode(
   resources.defer(() => node.close());
   await directory.markExisting();
 
-  const links = serveLinks(config, new LinkServer(node, config.id));
+  const links = serveLinks(config, new LinkServer(node, config.id, systemClock));
   resources.defer(links.close);
   const server = serveHttp(config.host, config.port, createHandler(node));
   resources.defer(() => server.close());

@@ -264,7 +264,7 @@ export class Link implements KeyValue {
   async #open(): Promise<Wire | null> {
     try {
       const duplex = await this.#options.connect(this.#closing.signal);
-      return this.#connection = new Wire(duplex);
+      return this.#connection = new Wire(duplex, this.#clock);
     } catch (error) {
       this.#lastProblem = error instanceof Error ? error.message : String(error);
       return null;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { setImmediate } from "node:timers";
 import type { Clock } from "../lib/clock.ts";
 
 /** Stands still until it is told to advance. */
@@ -23,6 +24,11 @@ export class ManualClock implements Clock {
     const timer = { atMs: this.#nowMs + ms, callback };
     this.#timers.add(timer);
     return () => this.#timers.delete(timer);
+  }
+
+  /** The event loop turns by itself: this takes no time. */
+  afterTurn(callback: () => void): void {
+    setImmediate(callback);
   }
 
   /** How many timers are set. */

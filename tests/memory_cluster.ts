@@ -39,7 +39,7 @@ export class MemoryNode {
       fillBytes: 64 * 1024,
     });
     this.node = await Node.start({ log, clock: this.#clock, hashKey: [3, 4] });
-    this.links = new LinkServer(this.node, this.id);
+    this.links = new LinkServer(this.node, this.id, this.#clock);
     this.#running = true;
     return this;
   }

@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { systemClock } from "../../lib/clock.ts";
 import { LINK_BACKLOG_BYTES_MAX, LINK_FRAME_BYTES_MAX } from "../../lib/limits.ts";
 import { type Duplex, Wire } from "../../lib/wire.ts";
 import { pipe } from "../pipe.ts";
@@ -23,8 +24,8 @@ function send(wire: Wire, type: number, id: number, text: string): void {
 Deno.test("Wire carries frames of any size, in pieces of any size", async () => {
   for (const pieceBytes of [1, 3, 1000, Infinity]) {
     const [here, there] = pipe({ pieceBytes });
-    const sender = new Wire(here);
-    const { frames, ended } = readAll(new Wire(there));
+    const sender = new Wire(here, systemClock);
+    const { frames, ended } = readAll(new Wire(there, systemClock));
     const sizes = pieceBytes < 10 ? [0, 1, 300] : [0, 1, 70_000, 300_000, 5];
     for (const [i, size] of sizes.entries()) send(sender, i + 1, 0xfffffff0 + i, "x".repeat(size));
     await sender.flush();
@@ -48,8 +49,8 @@ Deno.test("Wire sends what comes within one turn in one write", async () => {
     },
     close: () => here.close(),
   };
-  const sender = new Wire(counted);
-  const { frames, ended } = readAll(new Wire(there));
+  const sender = new Wire(counted, systemClock);
+  const { frames, ended } = readAll(new Wire(there, systemClock));
   for (let i = 0; i < 50; i++) send(sender, 1, i, "frame");
   await sender.flush();
   assertEquals(writes, 1);
@@ -64,7 +65,7 @@ Deno.test("Wire refuses a frame that is too long or too short, and reads nothing
     const header = new Uint8Array(9);
     new DataView(header.buffer).setUint32(0, length, true);
     await here.write(header);
-    const { frames, ended } = readAll(new Wire(there));
+    const { frames, ended } = readAll(new Wire(there, systemClock));
     await assertRejects(() => ended, RangeError, `Frame has ${length} bytes`);
     assertEquals(frames, []);
     here.close();
@@ -73,8 +74,8 @@ Deno.test("Wire refuses a frame that is too long or too short, and reads nothing
 
 Deno.test("Wire takes the longest frame there may be", async () => {
   const [here, there] = pipe();
-  const sender = new Wire(here);
-  const { frames, ended } = readAll(new Wire(there));
+  const sender = new Wire(here, systemClock);
+  const { frames, ended } = readAll(new Wire(there, systemClock));
   send(sender, 1, 1, "x".repeat(LINK_FRAME_BYTES_MAX - 5));
   await sender.flush();
   sender.close();
@@ -86,7 +87,7 @@ Deno.test("Wire drops a frame that the connection cut off", async () => {
   const [here, there] = pipe();
   await here.write(new Uint8Array([20, 0, 0, 0, 1, 0, 0, 0, 1, 65]));
   here.close();
-  const { frames, ended } = readAll(new Wire(there));
+  const { frames, ended } = readAll(new Wire(there, systemClock));
   await ended;
   assertEquals(frames, []);
 });
@@ -100,8 +101,8 @@ Deno.test("Wire reads nothing more while its peer does not take what was sent", 
     write: (bytes) => taken.then(() => bytes.length),
     close: () => there.close(),
   };
-  const wire = new Wire(stuck);
-  const asker = new Wire(here);
+  const wire = new Wire(stuck, systemClock);
+  const asker = new Wire(here, systemClock);
   const megabyte = "x".repeat(1_000_000);
   let answered = 0;
   const reading = wire.read((_type, id) => {
@@ -135,8 +136,8 @@ Deno.test("Wire goes on after a write that took along what the next was schedule
     },
     close: () => here.close(),
   };
-  const sender = new Wire(full);
-  const { frames, ended } = readAll(new Wire(there));
+  const sender = new Wire(full, systemClock);
+  const { frames, ended } = readAll(new Wire(there, systemClock));
   send(sender, 1, 1, "first");
   await until(() => sender.backlog > 0, "the first write begins");
   await new Promise<void>((resolve) => setImmediate(resolve));

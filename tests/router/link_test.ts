@@ -71,11 +71,11 @@ Deno.test("Link sends what waits for it as soon as it is up", async () => {
 
 Deno.test("Link sends again, on the next connection, what the last one did not answer", async () => {
   const node = await new MemoryNode("n1").start();
-  const { link, attempt } = setUp();
+  const { clock, link, attempt } = setUp();
   // A node that takes everything and dies before it answers, after it has applied the write.
   const [near, far] = pipe();
   (await attempt()).accept(near);
-  const wire = new Wire(far);
+  const wire = new Wire(far, clock);
   const received: number[] = [];
   const reading = wire.read((type, id) => {
     received.push(type);
@@ -101,7 +101,7 @@ Deno.test("Link gives up a request at its deadline, and says of whom it is", asy
   const { clock, link, attempt } = setUp();
   const [near, far] = pipe();
   (await attempt()).accept(near);
-  const wire = new Wire(far);
+  const wire = new Wire(far, clock);
   const reading = wire.read((type, id) => {
     if (type !== FrameType.hello) return; // never answered
     wire.beginFrame(FrameType.welcome, id);
@@ -176,10 +176,10 @@ Deno.test("Link to the wrong node is not used, and says why", async () => {
 
 Deno.test("Link drops a connection on which something else than replies arrives", async () => {
   for (const reply of [[FrameType.json, 1], [FrameType.result, 1], [77, 1]]) {
-    const { link, attempt } = setUp();
+    const { clock, link, attempt } = setUp();
     const [near, far] = pipe();
     (await attempt()).accept(near);
-    const wire = new Wire(far);
+    const wire = new Wire(far, clock);
     const reading = wire.read((type, id) => {
       wire.beginFrame(type === FrameType.hello ? FrameType.welcome : reply[0], id);
       wire.endFrame();
