@@ -1,6 +1,6 @@
 /**
- * A node as a server: its data directory, its HTTP API and its link port. The one place where the
- * node meets the real disk, clock and network.
+ * A node as a server: its HTTP API and its link port. The one place where the node meets the real
+ * disk, clock and network.
  *
  * @module
  */
@@ -8,11 +8,9 @@ import { createHandler } from "../lib/api.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { NodeConfig } from "../lib/config.ts";
 import { serveHttp } from "../lib/http_server.ts";
-import { type DataDirectory, openDataDirectory } from "./data_directory.ts";
 import { realDisk } from "./disk.ts";
-import { FileLog } from "./file_log.ts";
 import { LinkServer } from "./link_server.ts";
-import { Node } from "./node.ts";
+import { openNode } from "./open_node.ts";
 
 /** A node that serves. */
 export interface RunningNode {
@@ -46,14 +44,16 @@ export async function startNode(
 ): Promise<RunningNode> {
   const report = options.report ?? console.error;
   await using resources = new AsyncDisposableStack();
-  const directory = resources.use(
-    await openDataDirectory(realDisk, config.data, config.id, report),
+  const { node, log } = resources.use(
+    await openNode({
+      disk: realDisk,
+      clock: systemClock,
+      directory: config.data,
+      nodeId: config.id,
+      randomBytes: (target) => crypto.getRandomValues(target),
+      report,
+    }),
   );
-  const log = openLog(config, directory, report);
-  resources.defer(() => log.close());
-  const node = await Node.start({ log, clock: systemClock, hashKey: randomHashKey() });
-  resources.defer(() => node.close());
-  await directory.markExisting();
 
   const links = serveLinks(config, new LinkServer(node, config.id, systemClock));
   resources.defer(links.close);
@@ -70,26 +70,6 @@ export async function startNode(
     failed: node.failed,
     close: () => owned.disposeAsync(),
   };
-}
-
-function openLog(
-  config: NodeConfig,
-  directory: DataDirectory,
-  report: (line: string) => void,
-): FileLog {
-  return new FileLog({
-    disk: realDisk,
-    directory: config.data,
-    nodeId: config.id,
-    randomId: () => crypto.getRandomValues(new Uint8Array(16)),
-    existing: directory.existing,
-    report,
-  });
-}
-
-function randomHashKey(): [number, number] {
-  const [low, high] = crypto.getRandomValues(new Uint32Array(2));
-  return [low, high];
 }
 
 /** Accepts links until it is closed; closing drains them. */
