@@ -99,7 +99,8 @@ function resultResponse(command: Command, result: Result): Response {
   if (result.outcome !== Outcome.stale) return ok(resultText(result));
   return json(STATUS_CODE.Conflict, {
     error: `Field "seq" is ${command.seq}, expected above the client's highest minus ` +
-      `${SESSION_WINDOW}: whether this write was applied is no longer remembered`,
+      `${SESSION_WINDOW}, or less if the client was idle: ` +
+      `whether this write was applied is no longer remembered`,
   });
 }
 

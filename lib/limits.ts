@@ -53,5 +53,9 @@ export const SESSION_WINDOW = 1024;
 export const SESSIONS_MAX = 100_000;
 /** Bytes of remembered results past which a client's older `prevValue`s are let go. */
 export const SESSION_BYTES_SOFT_MAX = 64 * 1024 * 1024;
-/** Bytes of remembered results past which the sessions that have been idle for longest go. */
+/**
+ * Bytes of remembered results past which the clients that have been idle for longest lose theirs, the
+ * values first; their older writes are then refused as stale. 100,000 clients without any result take
+ * at most 60 MiB of it.
+ */
 export const SESSION_BYTES_MAX = 256 * 1024 * 1024;

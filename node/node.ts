@@ -152,6 +152,7 @@ export class Node implements Service {
       store_bytes: store.reservedBytes,
       sessions: sessions.size,
       session_bytes: sessions.bytes,
+      session_drops_total: sessions.drops,
       session_evictions_total: sessions.evictions,
       uptime_ms: Math.round(this.#clock.monotonic() - this.#startedAt),
     };

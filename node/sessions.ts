@@ -10,12 +10,22 @@
  *     results:  session, seq mod 1024 → seq, log index, fingerprint, flags, prevValue
  *               session, 0xffff       → client bytes
  *
- * Sessions stand in a row in the order of their last use. Everything here depends only on the
- * commands and their order, so replaying the log remembers, forgets and evicts the same.
+ * Sessions stand in a row in the order of their last use. What is remembered is bounded, in three
+ * steps, each of which costs a client less than the next:
+ *
+ * 1. Past a first bound in bytes, only the newest result of a client keeps its `prevValue`.
+ * 2. Past a second one, the clients that have been idle for longest lose first that `prevValue`, then
+ *    their results, lowest sequence number first. A session's *floor* says up to where: what is at or
+ *    below it is refused as stale, and so never applied twice.
+ * 3. When there are too many clients, the one that has been idle for longest is forgotten whole. Only
+ *    this can make an old write look new.
+ *
+ * Everything here depends only on the commands and their order, so replaying the log remembers,
+ * forgets and evicts the same.
  *
  * @module
  */
-import { setUint53 } from "../lib/byte_writer.ts";
+import { getUint53, setUint53 } from "../lib/byte_writer.ts";
 import { Outcome, type Result } from "../lib/key_value.ts";
 import {
   CLIENT_BYTES_MAX,
@@ -24,6 +34,7 @@ import {
   SESSION_WINDOW,
   SESSIONS_MAX,
 } from "../lib/limits.ts";
+import { SessionRow } from "./session_row.ts";
 import { Table } from "./table.ts";
 
 // A result as bytes.
@@ -46,6 +57,16 @@ export interface SessionsOptions {
   readonly bytesMax?: number;
 }
 
+/** What a session is beside its client and its results. */
+export interface SessionState {
+  /** The highest sequence number that was applied. */
+  readonly top: number;
+  /** The one that was applied last. */
+  readonly latest: number;
+  /** The highest one whose result was let go to make room; 0 if none was. */
+  readonly floor: number;
+}
+
 /** The sessions of one node. */
 export class Sessions {
   readonly #clients: Table;
@@ -54,19 +75,22 @@ export class Sessions {
   readonly #bytesSoftMax: number;
   readonly #bytesMax: number;
 
-  // Per session number, from 1: highest seq seen, seq applied last, results held, and the neighbours
-  // in the order of use.
+  // Per session number, from 1: highest seq seen, seq applied last, floor, results held, and how many
+  // of those have a `prevValue` that could be let go.
   readonly #top: Float64Array;
   readonly #latest: Float64Array;
+  readonly #floor: Float64Array;
   readonly #held: Uint16Array;
-  readonly #older: Uint32Array;
-  readonly #newer: Uint32Array;
+  readonly #whole: Uint16Array;
+  readonly #row: SessionRow;
   /** Session numbers that are free again; numbers above `#numbered` were never given out. */
   readonly #free: number[] = [];
   #numbered = 0;
-  #oldest = 0;
-  #newest = 0;
+  /** All that are older in the row than these have no `prevValue`, and no result. */
+  #shrinkNext = 0;
+  #dropNext = 0;
   #evictions = 0;
+  #drops = 0;
 
   /** Where in `results` the last search ended; 0 if nothing was there. */
   #place = 0;
@@ -84,9 +108,10 @@ export class Sessions {
     this.#bytesMax = options.bytesMax ?? SESSION_BYTES_MAX;
     this.#top = new Float64Array(this.#sessionsMax + 1);
     this.#latest = new Float64Array(this.#sessionsMax + 1);
+    this.#floor = new Float64Array(this.#sessionsMax + 1);
     this.#held = new Uint16Array(this.#sessionsMax + 1);
-    this.#older = new Uint32Array(this.#sessionsMax + 1);
-    this.#newer = new Uint32Array(this.#sessionsMax + 1);
+    this.#whole = new Uint16Array(this.#sessionsMax + 1);
+    this.#row = new SessionRow(this.#sessionsMax);
   }
 
   /** Sessions remembered. */
@@ -99,9 +124,14 @@ export class Sessions {
     return this.#clients.liveBytes + this.#results.liveBytes;
   }
 
-  /** Sessions that were forgotten because there were too many. */
+  /** Sessions that were forgotten because there were too many, since the log began. */
   get evictions(): number {
     return this.#evictions;
+  }
+
+  /** Results that were let go because there were too many bytes of them, since the log began. */
+  get drops(): number {
+    return this.#drops;
   }
 
   /**
@@ -112,7 +142,7 @@ export class Sessions {
     const position = this.#clients.find(bytes, start, end);
     if (position === 0) return this.#create(bytes, start, end);
     const session = this.#clients.valueUint32(position, 0);
-    if (session !== this.#newest) {
+    if (session !== this.#row.newest) {
       this.#unlink(session);
       this.#linkNewest(session);
     }
@@ -121,7 +151,7 @@ export class Sessions {
 
   /** What is to become of a write: `applied` says that it is new and may be. */
   judge(session: number, seq: number, fingerprint: number): Outcome {
-    if (seq <= this.#top[session] - SESSION_WINDOW) return Outcome.stale;
+    if (seq <= this.#staleUpTo(session)) return Outcome.stale;
     this.#find(session, seq);
     // The place may still hold the result whose place `seq` is to take.
     if (this.#place === 0 || this.#uint53(SEQ_OFFSET) !== seq) return Outcome.applied;
@@ -151,9 +181,11 @@ export class Sessions {
     this.#valueView.setUint32(FLAGS_OFFSET, 0, true);
     if (prevLength > 0) store.copyValue(prevPosition, this.#value, PREV_VALUE_OFFSET);
     if (this.#place === 0) this.#held[session]++;
+    else if (this.#hasPrevValue()) this.#whole[session]--;
+    if (prevLength > 0) this.#whole[session]++;
     if (this.#place === 0 || !this.#results.overwrite(this.#place, this.#value, 0, length)) {
       this.#results.set(this.#key, 0, KEY_BYTES, this.#value, 0, length);
-      if (this.bytes > this.#bytesSoftMax) this.#shed(session);
+      if (this.bytes > this.#bytesSoftMax) this.#shed(session, seq);
       this.#find(session, seq);
     }
     if (seq > this.#top[session]) this.#top[session] = seq;
@@ -195,19 +227,115 @@ export class Sessions {
     return this.#value;
   }
 
-  /** Makes room by letting go of older `prevValue`s and, far above the bound, of idle sessions. */
-  #shed(session: number): void {
-    this.#forgetPrevValue(session, this.#latest[session]);
-    while (this.bytes > this.#bytesMax && this.#oldest !== session) this.#evictOldest();
+  /** Sequence numbers up to this one are no longer remembered. */
+  #staleUpTo(session: number): number {
+    return Math.max(this.#top[session] - SESSION_WINDOW, this.#floor[session]);
   }
 
-  /** Shrinks the result of `seq` to what tells a duplicate from a new write. */
+  /** Whether the result at `#place` has a `prevValue` that could be let go. */
+  #hasPrevValue(): boolean {
+    return this.#results.valueLength(this.#place) > PREV_VALUE_OFFSET;
+  }
+
+  /** Makes room beside the result of `seq`, new in `session`; the module's comment says how. */
+  #shed(session: number, seq: number): void {
+    const latest = this.#latest[session];
+    if (latest % SESSION_WINDOW !== seq % SESSION_WINDOW) this.#forgetPrevValue(session, latest);
+    while (this.bytes > this.#bytesMax && this.#shrinkNext !== session) {
+      this.#forgetPrevValues(this.#shrinkNext);
+      this.#shrinkNext = this.#row.newerThan(this.#shrinkNext);
+    }
+    while (this.bytes > this.#bytesMax && this.#dropNext !== session) {
+      if (this.#held[this.#dropNext] > 0) this.#dropLowest(this.#dropNext);
+      else this.#dropNext = this.#row.newerThan(this.#dropNext);
+    }
+  }
+
+  #forgetPrevValues(session: number): void {
+    for (let seq = this.#top[session]; this.#whole[session] > 0; seq--) {
+      this.#forgetPrevValue(session, seq);
+    }
+  }
+
+  /** Shrinks the result in the place of `seq` to what tells a duplicate from a new write. */
   #forgetPrevValue(session: number, seq: number): void {
     this.#find(session, seq);
-    if (this.#place === 0 || this.#uint53(SEQ_OFFSET) !== seq) return; // it has left the window
+    if (this.#place === 0 || !this.#hasPrevValue()) return;
     this.#results.copyValue(this.#place, this.#scratch(this.#results.valueLength(this.#place)), 0);
     this.#valueView.setUint32(FLAGS_OFFSET, FORGOTTEN, true);
     this.#results.set(this.#key, 0, KEY_BYTES, this.#value, 0, PREV_VALUE_OFFSET);
+    this.#whole[session]--;
+  }
+
+  /** Raises the floor by one, with the result that stood there. */
+  #dropLowest(session: number): void {
+    const seq = Math.max(this.#staleUpTo(session), 0) + 1;
+    this.#floor[session] = seq;
+    if (this.#deleteResult(session, seq)) this.#drops++;
+  }
+
+  /** Deletes what is in the place of `seq`. Whether something was. */
+  #deleteResult(session: number, seq: number): boolean {
+    this.#find(session, seq);
+    if (this.#place === 0) return false;
+    if (this.#hasPrevValue()) this.#whole[session]--;
+    this.#held[session]--;
+    return this.#results.delete(this.#key, 0, KEY_BYTES);
+  }
+
+  /** The numbers of all sessions, the one that has been idle for longest first. */
+  numbers(): Iterable<number> {
+    return this.#row;
+  }
+
+  stateOf(session: number): SessionState {
+    return {
+      top: this.#top[session],
+      latest: this.#latest[session],
+      floor: this.#floor[session],
+    };
+  }
+
+  /** Copies the id of a session's client to the start of `target` and returns its length. */
+  copyClient(session: number, target: Uint8Array): number {
+    this.#setKey(session, CLIENT_SLOT);
+    return this.#results.copyValue(this.#results.find(this.#key, 0, KEY_BYTES), target, 0);
+  }
+
+  /** Visits the results of a session, each as the first `length` of some bytes, for a snapshot. */
+  forEachResult(session: number, visit: (bytes: Uint8Array, length: number) => void): void {
+    let left = this.#held[session];
+    for (let seq = this.#top[session]; left > 0; seq--) {
+      this.#find(session, seq);
+      if (this.#place === 0) continue;
+      left--;
+      const target = this.#scratch(this.#results.valueLength(this.#place));
+      visit(target, this.#results.copyValue(this.#place, target, 0));
+    }
+  }
+
+  /** Adds the session of the client in `bytes` from a snapshot, as the one used last. */
+  restore(bytes: Uint8Array, start: number, end: number, state: SessionState): number {
+    const session = this.#create(bytes, start, end);
+    this.#top[session] = state.top;
+    this.#latest[session] = state.latest;
+    this.#floor[session] = state.floor;
+    return session;
+  }
+
+  /** Adds a result of this session, as {@linkcode forEachResult} showed it. */
+  restoreResult(session: number, bytes: Uint8Array, start: number, end: number): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#setKey(session, getUint53(view, start + SEQ_OFFSET) % SESSION_WINDOW);
+    this.#results.set(this.#key, 0, KEY_BYTES, bytes, start, end);
+    this.#held[session]++;
+    if (end - start > PREV_VALUE_OFFSET) this.#whole[session]++;
+  }
+
+  /** Goes on counting from here. */
+  restoreCounts(counts: { evictions: number; drops: number }): void {
+    this.#evictions = counts.evictions;
+    this.#drops = counts.drops;
   }
 
   /**
@@ -218,18 +346,31 @@ export class Sessions {
   check(): void {
     this.#clients.check();
     this.#results.check();
+    this.#row.check();
     let sessions = 0;
     let results = 0;
-    for (let session = this.#oldest, older = 0; session !== 0; session = this.#newer[session]) {
-      if (this.#older[session] !== older) throw new Error(`Session ${session} is out of row`);
-      older = session;
+    for (const session of this.#row) {
       sessions++;
       results += 1 + this.#held[session]; // its client's id is in the table too
+      this.#checkWhole(session);
     }
     if (sessions !== this.size || results !== this.#results.size) {
       throw new Error(
         `Sessions in row are ${sessions} with ${results} entries, ` +
           `expected ${this.size} with ${this.#results.size}`,
+      );
+    }
+  }
+
+  #checkWhole(session: number): void {
+    let whole = 0;
+    for (let slot = 0; slot < SESSION_WINDOW; slot++) {
+      this.#find(session, slot);
+      if (this.#place !== 0 && this.#hasPrevValue()) whole++;
+    }
+    if (whole !== this.#whole[session]) {
+      throw new Error(
+        `Session ${session} has ${whole} previous values, expected ${this.#whole[session]}`,
       );
     }
   }
@@ -243,21 +384,22 @@ export class Sessions {
     this.#results.set(this.#key, 0, KEY_BYTES, bytes, start, end);
     this.#top[session] = 0;
     this.#latest[session] = 0;
+    this.#floor[session] = 0;
     this.#held[session] = 0;
+    this.#whole[session] = 0;
     this.#linkNewest(session);
     return session;
   }
 
   #evictOldest(): void {
-    const session = this.#oldest;
+    const session = this.#row.oldest;
     const client = new Uint8Array(CLIENT_BYTES_MAX);
     this.#setKey(session, CLIENT_SLOT);
     const length = this.#results.copyValue(this.#results.find(this.#key, 0, KEY_BYTES), client, 0);
     this.#results.delete(this.#key, 0, KEY_BYTES);
     this.#clients.delete(client, 0, length);
     for (let seq = this.#top[session]; this.#held[session] > 0; seq--) {
-      this.#setKey(session, seq % SESSION_WINDOW);
-      if (this.#results.delete(this.#key, 0, KEY_BYTES)) this.#held[session]--;
+      this.#deleteResult(session, seq);
     }
     this.#unlink(session);
     this.#free.push(session);
@@ -265,19 +407,15 @@ export class Sessions {
   }
 
   #linkNewest(session: number): void {
-    this.#older[session] = this.#newest;
-    this.#newer[session] = 0;
-    if (this.#newest !== 0) this.#newer[this.#newest] = session;
-    else this.#oldest = session;
-    this.#newest = session;
+    this.#row.add(session);
+    if (this.#shrinkNext === 0) this.#shrinkNext = session;
+    if (this.#dropNext === 0) this.#dropNext = session;
   }
 
   #unlink(session: number): void {
-    const older = this.#older[session];
-    const newer = this.#newer[session];
-    if (older !== 0) this.#newer[older] = newer;
-    else this.#oldest = newer;
-    if (newer !== 0) this.#older[newer] = older;
-    else this.#newest = older;
+    const newer = this.#row.newerThan(session);
+    if (this.#shrinkNext === session) this.#shrinkNext = newer;
+    if (this.#dropNext === session) this.#dropNext = newer;
+    this.#row.remove(session);
   }
 }

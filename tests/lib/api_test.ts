@@ -188,8 +188,8 @@ testFronts(
     assertEquals(stale, {
       status: 409,
       body: JSON.stringify({
-        error: `Field "seq" is 1, expected above the client's highest minus ${SESSION_WINDOW}: ` +
-          `whether this write was applied is no longer remembered`,
+        error: `Field "seq" is 1, expected above the client's highest minus ${SESSION_WINDOW}, ` +
+          `or less if the client was idle: whether this write was applied is no longer remembered`,
       }),
     });
     assertEquals((await front.put(2, "k", "w")).status, 200);

@@ -146,14 +146,51 @@ Deno.test("Sessions answers whole at first even when it lets go of values", () =
   fed.check();
 });
 
-Deno.test("Sessions evicts idle clients when their newest values alone pass the bound", () => {
+Deno.test("Sessions lets go of the values of idle clients when the newest ones alone pass the bound", () => {
   const fed = new Fed({ bytesSoftMax: 1000, bytesMax: 20_000 });
-  for (let i = 0; i < 100; i++) {
-    fed.put(`c${i}`, 1, "k", "x".repeat(1000));
+  const value = "x".repeat(1000);
+  const clients = Array.from({ length: 100 }, (_, i) => `c${i}`);
+  for (const client of clients) fed.put(client, 1, "k", value);
+  const { sessions } = fed.shard;
+  assert(sessions.bytes <= 20_000, `${sessions.bytes} bytes`);
+  assertEquals([sessions.size, sessions.drops, sessions.evictions], [100, 0, 0]);
+  assertEquals(fed.put("c99", 1, "k", value).prevValue, value);
+  assertEquals(fed.put("c1", 1, "k", value).prevValue, null);
+  for (const client of clients) {
+    assertEquals(fed.put(client, 1, "k", value).outcome, Outcome.duplicate, client);
   }
-  assert(fed.shard.sessions.bytes <= 20_000, `${fed.shard.sessions.bytes} bytes`);
-  assertEquals(fed.put("c99", 1, "k", "x".repeat(1000)).outcome, Outcome.duplicate);
-  assert(fed.shard.sessions.size < 25);
+  fed.check();
+});
+
+Deno.test("Sessions refuses a write whose result it had to let go, and never applies it again", () => {
+  const fed = new Fed({ bytesSoftMax: 1000, bytesMax: 20_000 });
+  for (let seq = 1; seq <= 300; seq++) fed.put("idle", seq, "idle", "v");
+  for (let seq = 1; seq <= 300; seq++) fed.put("busy", seq, "busy", "v");
+  const { sessions } = fed.shard;
+  assert(sessions.bytes <= 20_000, `${sessions.bytes} bytes`);
+  assert(sessions.drops > 100, `${sessions.drops} results let go`);
+  fed.put("other", 1, "idle", "later");
+  let remembered = 0;
+  for (let seq = 300; seq >= 1; seq--) {
+    const { outcome } = fed.put("idle", seq, "idle", "v");
+    const isNewest = remembered === 300 - seq;
+    if (outcome === Outcome.duplicate && isNewest) remembered++;
+    else assertEquals(outcome, Outcome.stale, `seq ${seq}`);
+  }
+  assert(remembered > 0 && remembered < 200, `${remembered} remembered`);
+  assertEquals(fed.shard.get("idle"), "later");
+  assertEquals(fed.put("idle", 301, "idle", "v").outcome, Outcome.applied);
+  fed.check();
+});
+
+Deno.test("Sessions holds on to its bound in bytes, whoever writes", () => {
+  const fed = new Fed({ bytesSoftMax: 2000, bytesMax: 10_000 });
+  for (let i = 0; i < 5000; i++) {
+    fed.put(`c${i * 7 % 31}`, 1 + i * 13 % 400, `k${i % 5}`, "x".repeat(i * 11 % 700));
+    const { bytes } = fed.shard.sessions;
+    assert(bytes <= 10_000 + 1000, `${bytes} bytes after ${i} writes`);
+  }
+  assert(fed.shard.sessions.drops > 0);
   fed.check();
 });
 
