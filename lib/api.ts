@@ -11,6 +11,7 @@ import { BadRequestError, parseCommand, parseKeyQuery, quote, readBody } from ".
 import {
   type Command,
   CommandKind,
+  InsufficientStorageError,
   type MaybePromise,
   Outcome,
   type Result,
@@ -130,14 +131,16 @@ function wrongMethod(path: string, method: string, allowed: string): Response {
 
 function errorResponse(error: unknown): Response {
   if (error instanceof BadRequestError) return json(error.status, { error: error.message });
-  if (error instanceof UnavailableError) {
-    const { message } = error;
-    return json(STATUS_CODE.ServiceUnavailable, { error: message }, {
-      "retry-after": RETRY_AFTER_S,
-    });
+  if (error instanceof UnavailableError) return tryLater(STATUS_CODE.ServiceUnavailable, error);
+  if (error instanceof InsufficientStorageError) {
+    return tryLater(STATUS_CODE.InsufficientStorage, error);
   }
   console.error(error); // a bug: the one who runs the server gets to see it, the client does not
   return json(STATUS_CODE.InternalServerError, { error: "Server failed to answer this request" });
+}
+
+function tryLater(status: number, { message }: Error): Response {
+  return json(status, { error: message }, { "retry-after": RETRY_AFTER_S });
 }
 
 function json(status: number, body: unknown, headers?: Record<string, string>): Response {

@@ -60,6 +60,7 @@ export interface KeyValue {
    *
    * @throws {UnavailableError} It is unknown whether the command was or will be applied; send the
    * same command again to find out.
+   * @throws {InsufficientStorageError} There is no room for it.
    */
   write(command: Command): Promise<Result>;
 }
@@ -74,4 +75,12 @@ export interface Service extends KeyValue {
 /** The store, or the part of it that owns a key, cannot answer now; trying again later may help. */
 export class UnavailableError extends Error {
   override name = "UnavailableError";
+}
+
+/**
+ * The owner of the key has no room for this write: it was not applied and will not be. The same
+ * command may be sent again when there is room.
+ */
+export class InsufficientStorageError extends Error {
+  override name = "InsufficientStorageError";
 }

@@ -42,6 +42,9 @@ export const RECONNECT_MS_MAX = 250;
 /** How long one who stops waits for peers that do not finish, in milliseconds. */
 export const DRAIN_MS = 2000;
 
+/** How long a node whose disk is full refuses writes before it tries the disk again, in milliseconds. */
+export const DISK_RETRY_MS = 200;
+
 /** Segment of the log, in bytes: a frame that would pass it starts the next segment. */
 export const SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Bytes of zeros that are written and made durable ahead of the frames in a segment. */

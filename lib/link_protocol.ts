@@ -18,6 +18,7 @@
  * | 132 | result | outcome (1 byte), log index (8), 1 if `prevValue` is known else 0 (1), `prevValue` |
  * | 133 | json | health or metrics as JSON |
  * | 134 | refused | why, as text; the request may be sent again later |
+ * | 135 | full | why, as text; the write was not applied: there is no room for it |
  *
  * Texts are UTF-8 up to the end of the frame.
  *
@@ -27,7 +28,7 @@ import { Buffer } from "node:buffer";
 import { type ByteWriter, getUint53 } from "./byte_writer.ts";
 import type { Outcome, Result } from "./key_value.ts";
 
-export const LINK_VERSION = 1;
+export const LINK_VERSION = 2;
 const MAGIC = "sixpaths";
 
 /** Frame types, see the module's own comment. */
@@ -43,6 +44,7 @@ export const FrameType = {
   result: 132,
   json: 133,
   refused: 134,
+  full: 135,
 } as const;
 
 /** Appends the payload of a `hello` to the node `nodeId`. */

@@ -12,13 +12,20 @@
 import { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { CommandCursor } from "../lib/command_codec.ts";
-import { type Result, UnavailableError } from "../lib/key_value.ts";
-import { WAITING_WRITE_BYTES_MAX, WAITING_WRITES_MAX } from "../lib/limits.ts";
+import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
+import { DISK_RETRY_MS, WAITING_WRITE_BYTES_MAX, WAITING_WRITES_MAX } from "../lib/limits.ts";
 import { forEachCommand } from "./batch.ts";
 import type { Log } from "./log.ts";
 
 /** Gets the answer to one write: its result, or why there is none. */
 export type Reply = (result: Result | null, error: unknown) => void;
+
+/** Why the log did not take a batch; it is whole, and may take the next one. */
+type Refusal = InsufficientStorageError | UnavailableError;
+
+function isRefusal(error: unknown): error is Refusal {
+  return error instanceof InsufficientStorageError || error instanceof UnavailableError;
+}
 
 /** Writes that go to the log together. */
 class Batch {
@@ -46,6 +53,8 @@ export interface CommitQueueOptions {
   readonly startTime: number;
   /** Applies a durable command and answers it. */
   readonly apply: (command: CommandCursor, index: number) => Result;
+  /** The result of a command that was applied before; null if it was not. */
+  readonly recall: (command: CommandCursor) => Result | null;
 }
 
 /** See the module's own comment. */
@@ -58,6 +67,10 @@ export class CommitQueue {
   #time: number;
   #batches = 0;
   #failure: unknown;
+  /** Why the log refused the last batch, null if it did not, and when it is asked again. */
+  #refusal: Refusal | null = null;
+  #retryAtMs = 0;
+  #diskFull = 0;
   readonly #whenIdle: (() => void)[] = [];
 
   /** Rejects with the error of the log when that has failed; never resolves. */
@@ -76,9 +89,14 @@ export class CommitQueue {
     return this.#batches;
   }
 
+  /** Writes refused since the start because the disk was full. */
+  get diskFull(): number {
+    return this.#diskFull;
+  }
+
   /**
    * Adds one write: `encode` appends its command. `reply` is called when it is durable and applied,
-   * or when the log has failed.
+   * or when the log has refused it or failed.
    *
    * @throws {UnavailableError} Too many writes wait, or the log has failed. Nothing was added.
    */
@@ -135,15 +153,41 @@ export class CommitQueue {
     const batch = this.#gathering;
     this.#gathering = this.#committing;
     this.#committing = batch;
-    this.#time = Math.max(this.#time, this.#options.clock.now());
+    const { log, clock } = this.#options;
+    if (this.#refusal !== null && clock.monotonic() < this.#retryAtMs) {
+      return this.#refuse(batch, this.#refusal);
+    }
+    this.#time = Math.max(this.#time, clock.now());
     batch.bytes.uint53At(0, this.#time);
-    const firstIndex = this.#options.log.lastIndex + 1;
+    const firstIndex = log.lastIndex + 1;
     const body = batch.bytes.written();
-    await this.#options.log.append(body, batch.replies.length);
+    try {
+      await log.append(body, batch.replies.length);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      this.#retryAtMs = clock.monotonic() + DISK_RETRY_MS;
+      return this.#refuse(batch, error);
+    }
+    this.#refusal = null;
     this.#batches++;
     const { replies } = batch;
     forEachCommand(body, firstIndex, (command, index) => {
       replies[index - firstIndex](this.#options.apply(command, index), null);
+    });
+    batch.clear();
+  }
+
+  /**
+   * Answers a batch that the log did not take. A write in it that was applied before, and is sent
+   * again, gets its result all the same: so who is refused knows that it was not applied.
+   */
+  #refuse(batch: Batch, refusal: Refusal): void {
+    this.#refusal = refusal;
+    const { replies } = batch;
+    forEachCommand(batch.bytes.written(), 0, (command, index) => {
+      const result = this.#options.recall(command);
+      if (result === null && refusal instanceof InsufficientStorageError) this.#diskFull++;
+      replies[index](result, result === null ? refusal : null);
     });
     batch.clear();
   }

@@ -5,6 +5,7 @@
  * @module
  */
 import { join } from "@std/path";
+import { InsufficientStorageError, UnavailableError } from "../lib/key_value.ts";
 
 /** Directories and files. Every failure is thrown as the error of the operating system. */
 export interface Disk {
@@ -62,7 +63,10 @@ export function writeBytes(file: DiskFile, bytes: Uint8Array, position: number):
   }
 }
 
-/** Creates a file that is there whole, with these bytes, or not at all. */
+/**
+ * Creates a file that is there whole, with these bytes, or not at all. After a failure it may be
+ * called again with the same.
+ */
 export async function createFile(
   disk: Disk,
   directory: string,
@@ -70,15 +74,72 @@ export async function createFile(
   bytes: Uint8Array,
 ): Promise<void> {
   const path = join(directory, name);
-  const file = await disk.open(`${path}.tmp`, "create");
+  const temporary = `${path}.tmp`;
+  try {
+    await writeFile(disk, temporary, bytes);
+    await disk.rename(temporary, path);
+  } catch (error) {
+    // What the full disk did take is given back; the error that counts is the first one.
+    if (refusalOf(error) !== null) await disk.remove(temporary).catch(() => {});
+    throw error;
+  }
+  await settled(disk.syncDirectory(directory));
+}
+
+async function writeFile(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
+  const file = await disk.open(path, "create");
   try {
     writeBytes(file, bytes, 0);
-    await file.syncData();
+    await settled(file.syncData());
   } finally {
     file.close();
   }
-  await disk.rename(`${path}.tmp`, path);
-  await disk.syncDirectory(directory);
+}
+
+/** A sync failed: what of the file is durable is unknown, whatever the reason was. */
+export class SyncError extends Error {
+  override name = "SyncError";
+}
+
+/** Waits for a sync. @throws {SyncError} It failed. */
+export async function settled(sync: Promise<void>): Promise<void> {
+  try {
+    await sync;
+  } catch (cause) {
+    if (isOutOfFiles(cause)) throw cause; // a directory could not be opened, so nothing was tried
+    throw new SyncError(`Cannot sync: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/**
+ * The error for whoever wanted to write, if `error` says that the system took nothing because it is
+ * short of something that may come back; null if it says anything else.
+ */
+export function refusalOf(error: unknown): InsufficientStorageError | UnavailableError | null {
+  if (error instanceof InsufficientStorageError || error instanceof UnavailableError) return error;
+  const options = { cause: error };
+  const rest = `(${reasonOf(error)}): the write was not applied, and may be sent again later`;
+  if (isOutOfSpace(error)) return new InsufficientStorageError(`Disk is full ${rest}`, options);
+  if (isOutOfFiles(error)) return new UnavailableError(`Too many files are open ${rest}`, options);
+  return null;
+}
+
+/** No space on the device or in the quota; or the process may not write files of that size. */
+function isOutOfSpace(error: unknown): boolean {
+  // Deno gives EFBIG, which is 27 everywhere, no code.
+  return hasCode(error, ["ENOSPC", "EDQUOT"]) || /\(os error 27\)/.test(reasonOf(error));
+}
+
+function isOutOfFiles(error: unknown): boolean {
+  return hasCode(error, ["EMFILE", "ENFILE"]);
+}
+
+function hasCode(error: unknown, codes: string[]): boolean {
+  return error instanceof Error && "code" in error && codes.includes(String(error.code));
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** The disk of the machine. */

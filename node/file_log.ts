@@ -6,7 +6,16 @@
  */
 import { join } from "@std/path";
 import { FILL_BYTES, SEGMENT_BYTES } from "../lib/limits.ts";
-import { createFile, type Disk, type DiskFile, readBytes, writeBytes } from "./disk.ts";
+import { UnavailableError } from "../lib/key_value.ts";
+import {
+  createFile,
+  type Disk,
+  type DiskFile,
+  readBytes,
+  refusalOf,
+  settled,
+  writeBytes,
+} from "./disk.ts";
 import type { BatchVisitor, Log } from "./log.ts";
 import {
   encodeFrame,
@@ -37,7 +46,20 @@ export interface FileLogOptions {
 
 const noBody = new Uint8Array(0);
 
-/** See the module's own comment, and `log_format.ts` for what is on disk. */
+/** A segment that gets no more batches, and still has to get its seal. */
+interface UnsealedSegment {
+  readonly file: DiskFile;
+  readonly tail: number;
+  readonly chain: number;
+}
+
+/**
+ * See the module's own comment, and `log_format.ts` for what is on disk.
+ *
+ * When the disk is full, a batch is refused and the log stays as it was. That takes care where more
+ * than one step is needed: a step that was refused is done first by the next append, whatever that
+ * brings, and before any frame is written.
+ */
 export class FileLog implements Log {
   readonly #options: FileLogOptions;
   readonly #disk: Disk;
@@ -58,6 +80,10 @@ export class FileLog implements Log {
   /** Frames are laid out here; grows to the largest batch. */
   #frame = new Uint8Array(64 * 1024);
   #failure: unknown;
+  /** The segment that is being left, until its seal is durable: no frame is written meanwhile. */
+  #unsealed: UnsealedSegment | undefined;
+  /** From the tail on: bytes where a refused frame may have left something in place of zeros. */
+  #spoiledBytes = 0;
 
   constructor(options: FileLogOptions) {
     this.#options = options;
@@ -150,10 +176,13 @@ export class FileLog implements Log {
   async append(body: Uint8Array, count: number): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     try {
+      if (this.#spoiledBytes > 0) await this.#wipe();
+      if (this.#unsealed !== undefined) await this.#leaveSegment(this.#unsealed);
       await this.#appendFrame(body, count);
     } catch (error) {
-      this.#failure = error;
-      throw error;
+      const refusal = refusalOf(error);
+      if (refusal === null) this.#failure = error;
+      throw refusal ?? error;
     }
   }
 
@@ -170,7 +199,12 @@ export class FileLog implements Log {
     const file = this.#file!;
     const firstIndex = this.#lastIndex + 1;
     const frame = { kind: FrameKind.batch, firstIndex, count, chain: this.#chain };
-    const checksum = this.#write(file, this.#tail, body, frame);
+    let checksum: number;
+    try {
+      checksum = this.#write(file, this.#tail, body, frame);
+    } catch (error) {
+      return this.#takeBack(length, error);
+    }
     return this.#sync(file).then(() => {
       this.#chain = checksum;
       this.#tail += length;
@@ -188,9 +222,36 @@ export class FileLog implements Log {
     return checksum;
   }
 
-  async #sync(file: DiskFile): Promise<void> {
+  /**
+   * Rejects with `error`, when nothing is left of a frame that the disk had no room for. Most disks
+   * take a frame always, as its place was filled with zeros; one that copies on write may not.
+   */
+  async #takeBack(length: number, error: unknown): Promise<never> {
+    if (refusalOf(error) === null) throw error;
+    this.#spoiledBytes = length;
+    try {
+      await this.#wipe();
+    } catch (cause) {
+      if (refusalOf(cause) === null) throw cause;
+      throw new UnavailableError(
+        "Disk is full, and cannot take back a part of a batch: whether this write will be applied " +
+          "is unknown until there is space",
+        { cause },
+      );
+    }
+    throw error;
+  }
+
+  /** Puts zeros back where the next frame goes: it may only be written over durable ones. */
+  async #wipe(): Promise<void> {
+    writeBytes(this.#file!, new Uint8Array(this.#spoiledBytes), this.#tail);
+    await this.#sync(this.#file!);
+    this.#spoiledBytes = 0;
+  }
+
+  #sync(file: DiskFile): Promise<void> {
     this.#syncs++;
-    await file.syncData();
+    return settled(file.syncData());
   }
 
   /** Writes zeros up to `needed` at least, in whole steps, and makes them durable. */
@@ -204,29 +265,39 @@ export class FileLog implements Log {
     this.#filled = filled;
   }
 
-  /** The next segment is durable before the seal says that it is there. */
-  async #nextSegment(): Promise<void> {
-    const file = this.#file!;
-    const tail = this.#tail;
-    const chain = this.#chain;
-    await this.#startSegment();
-    this.#sealedBytes += tail;
+  #nextSegment(): Promise<void> {
+    this.#unsealed = { file: this.#file!, tail: this.#tail, chain: this.#chain };
+    return this.#leaveSegment(this.#unsealed);
+  }
+
+  /**
+   * The next segment is durable before the seal says that it is there. From the first step on there
+   * is no way back: a batch that went to this segment would not be expected before the next one.
+   */
+  async #leaveSegment({ file, tail, chain }: UnsealedSegment): Promise<void> {
+    if (this.#file === file) {
+      await this.#startSegment();
+      this.#sealedBytes += tail;
+    }
     await this.#seal(file, tail, chain, this.#lastIndex + 1);
+    this.#unsealed = undefined;
+    file.close();
   }
 
   /** Writes the seal that a crash prevented, or the same one again: it may be in memory alone. */
   async #sealAgain({ name, tail, chain, firstIndex, records }: SegmentScan): Promise<void> {
-    await this.#seal(await this.#open(name), tail, chain, firstIndex + records);
-  }
-
-  async #seal(file: DiskFile, offset: number, chain: number, nextIndex: number): Promise<void> {
+    const file = await this.#open(name);
     try {
-      const frame = { kind: FrameKind.seal, firstIndex: nextIndex, count: 0, chain };
-      this.#write(file, offset, noBody, frame);
-      await this.#sync(file);
+      await this.#seal(file, tail, chain, firstIndex + records);
     } finally {
       file.close();
     }
+  }
+
+  async #seal(file: DiskFile, offset: number, chain: number, nextIndex: number): Promise<void> {
+    const frame = { kind: FrameKind.seal, firstIndex: nextIndex, count: 0, chain };
+    this.#write(file, offset, noBody, frame);
+    await this.#sync(file);
   }
 
   /** Creates the segment that begins after the last record, and makes it the current one. */
@@ -250,6 +321,8 @@ export class FileLog implements Log {
   }
 
   close(): void {
+    if (this.#unsealed?.file !== this.#file) this.#unsealed?.file.close();
+    this.#unsealed = undefined;
     this.#file?.close();
     this.#file = undefined;
   }

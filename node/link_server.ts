@@ -8,7 +8,7 @@ import type { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { atMostDrainTime } from "../lib/drain.ts";
 import { CommandCursor } from "../lib/command_codec.ts";
-import { type Result, UnavailableError } from "../lib/key_value.ts";
+import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
 import { encodeResult, FrameType, refusesHello } from "../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../lib/wire.ts";
 import type { Node } from "./node.ts";
@@ -132,12 +132,16 @@ class Connection {
   }
 
   #reply(id: number, result: Result | null, error: unknown): void {
-    if (result === null) {
-      if (!(error instanceof UnavailableError)) throw error;
-      return this.refuse(id, error.message);
-    }
+    if (result === null) return this.#fail(id, error);
     const writer = this.#wire.beginFrame(FrameType.result, id);
     encodeResult(writer, result);
+    this.#wire.endFrame();
+  }
+
+  #fail(id: number, error: unknown): void {
+    if (error instanceof UnavailableError) return this.refuse(id, error.message);
+    if (!(error instanceof InsufficientStorageError)) throw error;
+    this.#wire.beginFrame(FrameType.full, id).text(error.message);
     this.#wire.endFrame();
   }
 

@@ -26,9 +26,15 @@ export interface Log {
   replay(visit: BatchVisitor): Promise<void>;
   /**
    * Adds a batch of `count` records and resolves when it cannot be lost any more. One batch at a
-   * time. `body` may be changed as soon as this returns its promise.
+   * time. `body` must stay as it is until then.
    *
-   * After a failure nobody knows what is durable: every further call fails with the same error.
+   * After any other failure than these two nobody knows what is durable: every further call fails
+   * with the same error.
+   *
+   * @throws {InsufficientStorageError} The disk is full. The batch is not in the log, which is as it
+   * was; the next call tries again.
+   * @throws {UnavailableError} The same, but the system is short of something else, or the batch may
+   * turn up in the log after a crash.
    */
   append(body: Uint8Array, count: number): Promise<void>;
   close(): void;

@@ -56,6 +56,8 @@
  *   follow the last frame.
  * - The last frame is *torn* if a whole sector of it is still zero and nothing valid follows. It was
  *   never acknowledged; zeros are written over it.
+ * - So is what a full disk took of a frame: zeros are written over it and made durable before another
+ *   frame is. A system that cuts a write short cuts it between sectors (Linux does it at pages).
  * - A segment's last frame is the seal, written when the next segment is durable. A segment that is
  *   sealed and has no next, or has a next with frames and is not sealed, has lost something.
  * - All else is *damage*: a checksum, mark, index or chain that does not fit, zeros in the middle, a

@@ -41,7 +41,8 @@ export class Node implements Service {
     this.#shard = shard;
     this.#startedAt = clock.monotonic();
     const apply = (command: CommandCursor, index: number) => this.#apply(command, index);
-    this.#queue = new CommitQueue({ log, clock, startTime, apply });
+    const recall = (command: CommandCursor) => this.#recall(command);
+    this.#queue = new CommitQueue({ log, clock, startTime, apply, recall });
   }
 
   /**
@@ -127,6 +128,13 @@ export class Node implements Service {
     return this.#shard.lastResult(index, outcome);
   }
 
+  #recall(command: CommandCursor): Result | null {
+    const result = this.#shard.recall(command);
+    if (result !== null) this.#duplicates++;
+    if (result?.outcome === Outcome.mismatch) this.#mismatches++;
+    return result;
+  }
+
   health(): { status: string; lastIndex: number } {
     return { status: "ok", lastIndex: this.lastIndex };
   }
@@ -146,6 +154,7 @@ export class Node implements Service {
       batch_total: this.#queue.batches,
       fsync_total: this.#log.syncs,
       logged_bytes_total: this.#log.bytesAppended,
+      refused_disk_full_total: this.#queue.diskFull,
       log_bytes: this.#log.bytes,
       last_index: this.#log.lastIndex,
       keys: store.size,

@@ -149,6 +149,12 @@ export class Sessions {
     return session;
   }
 
+  /** The session of a client as in {@linkcode use}; 0 if it has none. Changes nothing. */
+  find(bytes: Uint8Array, start: number, end: number): number {
+    const position = this.#clients.find(bytes, start, end);
+    return position === 0 ? 0 : this.#clients.valueUint32(position, 0);
+  }
+
   /** What is to become of a write: `applied` says that it is new and may be. */
   judge(session: number, seq: number, fingerprint: number): Outcome {
     if (seq <= this.#staleUpTo(session)) return Outcome.stale;

@@ -56,6 +56,16 @@ export class Shard {
     return outcome;
   }
 
+  /** The answer to a command that was applied before and is remembered, or null. Changes nothing. */
+  recall(command: CommandCursor): Result | null {
+    const { bytes, start, end, clientStart, keyStart, seq } = command;
+    const session = this.sessions.find(bytes, clientStart, keyStart);
+    if (session === 0) return null;
+    const outcome = this.sessions.judge(session, seq, crc32(bytes.subarray(start, end)));
+    const isKnown = outcome === Outcome.duplicate || outcome === Outcome.mismatch;
+    return isKnown ? this.sessions.lastResult(outcome) : null;
+  }
+
   /** The answer to the command that was applied last, at `index` and with `outcome`. */
   lastResult(index: number, outcome: Outcome): Result {
     if (outcome === Outcome.stale) return { outcome, logIndex: index, prevValue: null };

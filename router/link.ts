@@ -14,7 +14,13 @@
 import type { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { encodeCommand } from "../lib/command_codec.ts";
-import { type Command, type KeyValue, type Result, UnavailableError } from "../lib/key_value.ts";
+import {
+  type Command,
+  InsufficientStorageError,
+  type KeyValue,
+  type Result,
+  UnavailableError,
+} from "../lib/key_value.ts";
 import {
   LINK_BACKLOG_BYTES_MAX,
   PROBE_TIMEOUT_MS,
@@ -49,7 +55,7 @@ interface Pending {
   readonly bytes: number;
   readonly encode: (writer: ByteWriter) => void;
   readonly answer: Answer;
-  readonly fail: (error: UnavailableError) => void;
+  readonly fail: (error: Error) => void;
   readonly deadline: number;
 }
 
@@ -138,7 +144,7 @@ export class Link implements KeyValue {
     if (!this.#up) return Promise.reject(this.#unavailable("is down"));
     return new Promise((resolve, reject) => {
       let callOff = () => {};
-      const fail = (error: UnavailableError) => {
+      const fail = (error: Error) => {
         callOff();
         reject(error);
       };
@@ -164,7 +170,7 @@ export class Link implements KeyValue {
     type: number,
     bytes: number,
     encode: (writer: ByteWriter) => void,
-    fail: (error: UnavailableError) => void,
+    fail: (error: Error) => void,
     answer: Answer,
   ): number {
     const now = this.#clock.monotonic();
@@ -286,8 +292,10 @@ export class Link implements KeyValue {
     if (type === FrameType.refused && id === 0) throw new RangeError(decodeText(bytes, start, end));
     const pending = this.#pending.get(id);
     if (pending === undefined) return; // given up meanwhile
-    if (type === FrameType.refused) {
-      pending.fail(new UnavailableError(`Node "${this.nodeId}": ${decodeText(bytes, start, end)}`));
+    if (type === FrameType.refused || type === FrameType.full) {
+      const problem = `Node "${this.nodeId}": ${decodeText(bytes, start, end)}`;
+      const kind = type === FrameType.full ? InsufficientStorageError : UnavailableError;
+      pending.fail(new kind(problem));
     } else if (!pending.answer(type, bytes, start, end)) {
       throw new RangeError(`Reply to a request of type ${pending.type} has type ${type}`);
     }

@@ -23,6 +23,8 @@ export interface StartOptions {
   permissions?: string[];
   /** Added to the environment. */
   env?: Record<string, string>;
+  /** Command that runs the command which follows it, such as `nice`. Default: none. */
+  within?: string[];
   /** `piped` lets {@linkcode MainProcess.closeInput} end it. Default: `null`, ended at once. */
   stdin?: "piped" | "null";
 }
@@ -38,9 +40,18 @@ export function startTask(args: string[]): MainProcess {
   return start(["task", ...args], {});
 }
 
-function start(args: string[], { env, stdin = "null" }: StartOptions): MainProcess {
-  const options = { args, cwd: CHECKOUT, env, stdin, stdout: "piped", stderr: "piped" } as const;
-  return new MainProcess(new Deno.Command(Deno.execPath(), options).spawn(), stdin === "piped");
+function start(denoArgs: string[], options: StartOptions): MainProcess {
+  const { env, within = [], stdin = "null" } = options;
+  const [command, ...args] = [...within, Deno.execPath(), ...denoArgs];
+  const spawning = new Deno.Command(command, {
+    args,
+    cwd: CHECKOUT,
+    env,
+    stdin,
+    stdout: "piped",
+    stderr: "piped",
+  });
+  return new MainProcess(spawning.spawn(), stdin === "piped");
 }
 
 function defaultPermissions(): string[] {

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { createHandler, type Handler } from "../../lib/api.ts";
-import { type Service, UnavailableError } from "../../lib/key_value.ts";
+import { InsufficientStorageError, type Service, UnavailableError } from "../../lib/key_value.ts";
 import { BODY_BYTES_MAX, KEY_BYTES_MAX, SESSION_WINDOW } from "../../lib/limits.ts";
 import { MemoryNode, startMemoryCluster } from "../memory_cluster.ts";
 import { waitFor } from "../process.ts";
@@ -360,8 +360,8 @@ const EACH_KIND: [target: string, init?: RequestInit][] = [
   ["/metrics"],
 ];
 
-Deno.test("HTTP front answers 503 with Retry-After while its service is unavailable", async () => {
-  const error = new UnavailableError(`Node "n2" is down`);
+/** Asserts what is answered while every call of the service fails with `error`. */
+async function assertAnsweredLater(error: Error, status: number): Promise<void> {
   const failing = [
     serviceOf(() => {
       throw error;
@@ -373,10 +373,18 @@ Deno.test("HTTP front answers 503 with Retry-After while its service is unavaila
       const response = await new Front(createHandler(service)).send(target, init);
       assertEquals(response.headers.get("retry-after"), "1", target);
       assertEquals(response.headers.get("cache-control"), "no-store", target);
-      const expected = { status: 503, body: JSON.stringify({ error: error.message }) };
+      const expected = { status, body: JSON.stringify({ error: error.message }) };
       assertEquals(await answerOf(response), expected, target);
     }
   }
+}
+
+Deno.test("HTTP front answers 503 with Retry-After while its service is unavailable", async () => {
+  await assertAnsweredLater(new UnavailableError(`Node "n2" is down`), 503);
+});
+
+Deno.test("HTTP front answers 507 with Retry-After while its service has no room", async () => {
+  await assertAnsweredLater(new InsufficientStorageError(`Disk is full`), 507);
 });
 
 Deno.test("HTTP front keeps what broke inside it from the client, and prints it", async () => {

@@ -1,8 +1,14 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { CommandCursor } from "../../lib/command_codec.ts";
 import { encodeCommand } from "../../lib/command_codec.ts";
-import { CommandKind, Outcome, type Result, UnavailableError } from "../../lib/key_value.ts";
-import { WAITING_WRITES_MAX } from "../../lib/limits.ts";
+import {
+  CommandKind,
+  InsufficientStorageError,
+  Outcome,
+  type Result,
+  UnavailableError,
+} from "../../lib/key_value.ts";
+import { DISK_RETRY_MS, WAITING_WRITES_MAX } from "../../lib/limits.ts";
 import { batchTime } from "../../node/batch.ts";
 import { CommitQueue } from "../../node/commit_queue.ts";
 import type { Log } from "../../node/log.ts";
@@ -59,7 +65,9 @@ function setUp() {
     applied.push(command.seq);
     return { outcome: Outcome.applied, logIndex: index, prevValue: "" };
   };
-  const queue = new CommitQueue({ log, clock, startTime: 1000, apply });
+  const recall = ({ seq }: CommandCursor): Result | null =>
+    applied.includes(seq) ? { outcome: Outcome.duplicate, logIndex: 7, prevValue: "" } : null;
+  const queue = new CommitQueue({ log, clock, startTime: 1000, apply, recall });
   const write = (seq: number) =>
     new Promise<Result>((resolve, reject) => {
       const command = { kind: CommandKind.put, client: "c", seq, key: "k", value: "v" };
@@ -132,6 +140,49 @@ Deno.test("CommitQueue acknowledges nothing after the log has failed", async () 
   await assertRejects(() => write(3), UnavailableError, "log failed");
   await assertRejects(() => queue.failed, Error, "I/O error");
   assertEquals([applied, log.batches], [[], [1]]);
+});
+
+Deno.test("CommitQueue answers what a full disk refuses, and asks it again after a while", async () => {
+  const { log, clock, queue, applied, write } = setUp();
+  const full = () => log.fail(new InsufficientStorageError("Disk is full"));
+  let appended = log.nextAppend();
+  const refused = [write(1), write(2)];
+  await appended;
+  appended = log.nextAppend();
+  const gathered = write(3);
+  full();
+  for (const one of refused) await assertRejects(() => one, InsufficientStorageError, "is full");
+  // Before the time is over, the disk is left alone.
+  await assertRejects(() => gathered, InsufficientStorageError, "Disk is full");
+  await assertRejects(() => write(4), InsufficientStorageError, "Disk is full");
+  assertEquals([log.batches, applied, queue.diskFull], [[2], [], 4]);
+  clock.advance(DISK_RETRY_MS);
+  const written = write(4);
+  await appended;
+  log.makeDurable();
+  assertEquals((await written).outcome, Outcome.applied);
+  appended = log.nextAppend();
+  const next = write(5);
+  await appended; // at once again
+  log.makeDurable();
+  assertEquals((await next).outcome, Outcome.applied);
+  assertEquals([log.batches, applied], [[2, 1, 1], [4, 5]]);
+});
+
+Deno.test("CommitQueue on a full disk answers again what was applied before", async () => {
+  const { log, applied, queue, write } = setUp();
+  let appended = log.nextAppend();
+  const first = write(1);
+  await appended;
+  log.makeDurable();
+  await first;
+  appended = log.nextAppend();
+  const [again, refused] = [write(1), write(2)];
+  await appended;
+  log.fail(new InsufficientStorageError("Disk is full"));
+  assertEquals((await again).outcome, Outcome.duplicate);
+  await assertRejects(() => refused, InsufficientStorageError, "Disk is full");
+  assertEquals([applied, queue.diskFull], [[1], 1]);
 });
 
 Deno.test("CommitQueue refuses one write too many at once, and takes more when there is room", async () => {
