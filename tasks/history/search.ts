@@ -1,0 +1,351 @@
+/**
+ * Looks for an order of the operations on one register that explains all their answers.
+ *
+ * The algorithm is that of Wing and Gong (Testing and Verifying Concurrent Objects, 1993) as Lowe
+ * improved it (Testing for Linearizability, 2017): depth first, over a linked list of calls and
+ * returns in the order of time. What stands before the first return in the list may come next; an
+ * operation that is taken is lifted out of the list, and put back when it led nowhere. The
+ * configurations that were visited (what was taken, and the value now) are remembered, so none is
+ * visited twice.
+ *
+ *     c1  |--- put a ---|                    list: call put, call get, return put, return get
+ *     c2       |--- get: a ---|              next: put, or get (but it has no "a" to read yet)
+ *
+ * Three things about this register make it fast enough for hundreds of thousands of operations:
+ *
+ * - A read that may come next and shows the value now is taken at once: that spoils nothing.
+ * - A write without an answer is of use only right before an operation that shows its value, and of
+ *   those that write the same value the one sent first is of the most use. So they are not in the
+ *   list, and are counted by value.
+ * - A configuration is named by the first operation that is not taken, in order of invocation, and
+ *   one bit for each later one that could have been: a few characters, however long the history is.
+ *
+ * @module
+ */
+
+import type { Operation } from "./history.ts";
+
+/** What is known of an operation. */
+export interface Step {
+  readonly operation: Operation;
+  /**
+   * - `answered`: it took effect between its two times, and its answer is right.
+   * - `pending`: it may have taken effect at any time after it was sent, and then its answer is right.
+   * - `unknown`: a write that may have taken effect at any time after it was sent.
+   */
+  readonly role: "answered" | "pending" | "unknown";
+}
+
+/**
+ * Undefined if there is an order, else the answered step that the search could never get past: no
+ * order explains all that was answered up to then.
+ *
+ * @param isFromStart Whether the register has no value at first; else it may hold any.
+ */
+export function findStuck(steps: readonly Step[], isFromStart: boolean): Step | undefined {
+  return new Search(steps, isFromStart).run();
+}
+
+/** The value that a step shows to have been there: undefined if it shows none. */
+export function shownBy({ role, operation }: Step): string | null | undefined {
+  if (role === "unknown") return undefined;
+  return shown(operation);
+}
+
+/** As {@linkcode shownBy}; `""` before a write stands for no value as well. */
+export function shown({ answer }: Operation): string | null | undefined {
+  if (answer.kind === "read") return answer.value;
+  return answer.kind === "written" ? answer.prevValue ?? undefined : undefined;
+}
+
+/** A register that may hold any value. */
+const ANY = -1;
+/** No value, and the empty one, which a `prevValue` does not tell apart. */
+const NONE = 0;
+const EMPTY = 1;
+
+/** Where the search goes on in a configuration: at which call, and with which of its sources. */
+interface Choice {
+  readonly entry: number;
+  readonly source: number;
+  /** Time of the first return in the list. */
+  readonly deadline: number;
+}
+
+/** A step that was taken, and how to undo it. */
+interface Taken {
+  readonly index: number;
+  readonly stateBefore: number;
+  /** The value of the unknown write that was taken right before it, or -1. */
+  readonly unknown: number;
+  /** Where to go on when it led nowhere; undefined if nothing else needs to be tried. */
+  readonly next?: Choice;
+}
+
+class Search {
+  /** Answered and pending steps in order of invocation. An index below is one into this. */
+  readonly #steps: readonly Step[];
+  /** The values that step `index` may come right after; null for any. */
+  readonly #sources: (readonly number[] | null)[];
+  /** The value after step `index`. */
+  readonly #results: Int32Array;
+  /** When unknown writes of a value were sent, in order. */
+  readonly #unknowns = new Map<number, number[]>();
+  /** How many of them were taken; none is 0 here. */
+  readonly #used = new Map<number, number>();
+  /** How many steps in the list may come right after a value. */
+  readonly #observers: Int32Array;
+  readonly #numbers = new Map<string | null, number>([[null, NONE], ["", EMPTY]]);
+
+  /** The list: entry 0 is both ends, a call has its index, a return has `~index`. */
+  readonly #entries: Int32Array;
+  readonly #next: Int32Array;
+  readonly #previous: Int32Array;
+  readonly #callOf: Int32Array;
+  /** 0 for a pending step. */
+  readonly #returnOf: Int32Array;
+  /** Calls that stand before an entry. */
+  readonly #callsBefore: Int32Array;
+
+  readonly #isTaken: Uint8Array;
+  readonly #taken: Taken[] = [];
+  readonly #visited = new Set<string>();
+  #state: number;
+  /** Answered steps in the list. */
+  #remaining: number;
+  #furthest = 0;
+
+  constructor(steps: readonly Step[], isFromStart: boolean) {
+    this.#steps = steps.filter(({ role }) => role !== "unknown")
+      .sort((one, other) => one.operation.invokedAt - other.operation.invokedAt);
+    this.#addUnknowns(steps);
+    const isEmptyPossible = steps.some(({ operation: { kind, value, answer } }) =>
+      kind === "put" ? value === "" : answer.kind === "read" && answer.value === ""
+    );
+    this.#sources = this.#steps.map((step) => this.#sourcesOf(step, isEmptyPossible));
+    this.#results = Int32Array.from(this.#steps, (step) => this.#resultOf(step.operation));
+    this.#observers = new Int32Array(this.#numbers.size);
+    for (const source of this.#sources.flatMap((sources) => sources ?? [])) {
+      this.#observers[source]++;
+    }
+    const returns = [...this.#steps.keys()].filter((index) => this.#isAnswered(index))
+      .sort((one, other) => this.#completedAt(one) - this.#completedAt(other));
+    const count = this.#steps.length + returns.length;
+    this.#entries = new Int32Array(count + 1);
+    this.#next = Int32Array.from({ length: count + 1 }, (_, i) => i < count ? i + 1 : 0);
+    this.#previous = Int32Array.from({ length: count + 1 }, (_, i) => i > 0 ? i - 1 : count);
+    this.#callOf = new Int32Array(this.#steps.length);
+    this.#returnOf = new Int32Array(this.#steps.length);
+    this.#callsBefore = new Int32Array(count + 1);
+    this.#fillList(returns);
+    this.#isTaken = new Uint8Array(this.#steps.length);
+    this.#state = isFromStart ? NONE : ANY;
+    this.#remaining = returns.length;
+  }
+
+  #isAnswered(index: number): boolean {
+    return this.#steps[index].role === "answered";
+  }
+
+  #invokedAt(index: number): number {
+    return this.#steps[index].operation.invokedAt;
+  }
+
+  #completedAt(index: number): number {
+    return this.#steps[index].operation.completedAt;
+  }
+
+  #number(value: string | null): number {
+    const number = this.#numbers.get(value) ?? this.#numbers.size;
+    this.#numbers.set(value, number);
+    return number;
+  }
+
+  #addUnknowns(steps: readonly Step[]): void {
+    for (const { operation, role } of steps) {
+      if (role !== "unknown") continue;
+      const value = this.#resultOf(operation);
+      const times = this.#unknowns.get(value);
+      if (times === undefined) this.#unknowns.set(value, [operation.invokedAt]);
+      else times.push(operation.invokedAt);
+    }
+    for (const times of this.#unknowns.values()) times.sort((one, other) => one - other);
+  }
+
+  #sourcesOf(step: Step, isEmptyPossible: boolean): readonly number[] | null {
+    const value = shownBy(step);
+    if (value === undefined) return null;
+    if (value !== "" || step.operation.kind === "get") return [this.#number(value)];
+    return isEmptyPossible ? [NONE, EMPTY] : [NONE];
+  }
+
+  #resultOf({ kind, value, answer }: Operation): number {
+    if (kind === "put") return this.#number(value);
+    return answer.kind === "read" ? this.#number(answer.value) : NONE;
+  }
+
+  /** Calls and returns by time; at the same time calls first, so those operations overlap. */
+  #fillList(returns: readonly number[]): void {
+    let entry = 0;
+    let call = 0;
+    const fillCalls = (end: number) => {
+      for (; call < this.#steps.length && this.#invokedAt(call) <= end; call++) {
+        this.#callsBefore[++entry] = call;
+        this.#entries[entry] = call;
+        this.#callOf[call] = entry;
+      }
+    };
+    for (const index of returns) {
+      fillCalls(this.#completedAt(index));
+      this.#callsBefore[++entry] = call;
+      this.#entries[entry] = ~index;
+      this.#returnOf[index] = entry;
+    }
+    fillCalls(Infinity);
+  }
+
+  run(): Step | undefined {
+    let choice = this.#visit();
+    while (this.#remaining > 0) {
+      if (choice !== undefined && this.#takeFrom(choice)) {
+        choice = this.#visit();
+      } else {
+        choice = this.#undo();
+        if (choice === undefined) return this.#steps[~this.#entries[this.#furthest]];
+      }
+    }
+    return undefined;
+  }
+
+  /** Takes the reads of the value now. Undefined if nothing is left to do in what is there then. */
+  #visit(): Choice | undefined {
+    let entry = this.#next[0];
+    while (entry !== 0 && this.#entries[entry] >= 0) {
+      const index = this.#entries[entry];
+      const previous = this.#previous[entry];
+      if (this.#isIdle(index)) {
+        this.#take({ index, stateBefore: this.#state, unknown: -1 });
+        entry = this.#next[previous]; // its return may have been the next entry
+      } else entry = this.#next[entry];
+    }
+    if (this.#remaining === 0) return undefined;
+    this.#furthest = Math.max(this.#furthest, entry);
+    const name = this.#configuration(entry);
+    if (this.#visited.has(name)) return undefined;
+    this.#visited.add(name);
+    const deadline = this.#completedAt(~this.#entries[entry]);
+    return { entry: this.#next[0], source: 0, deadline };
+  }
+
+  /** Whether a step fits and, whenever it is taken, changes nothing. */
+  #isIdle(index: number): boolean {
+    const sources = this.#sources[index];
+    return sources !== null && sources.length === 1 && sources[0] === this.#state &&
+      this.#results[index] === this.#state;
+  }
+
+  /** What was taken, and the value now, before the first return in the list. */
+  #configuration(firstReturn: number): string {
+    const first = this.#entries[this.#next[0]];
+    let name = `${first} ${this.#state}`;
+    for (const [value, count] of this.#used) {
+      if (this.#observers[value] > 0) name += ` ${value}:${count}`;
+    }
+    name += "/";
+    const end = this.#callsBefore[firstReturn];
+    for (let start = first + 1; start < end; start += 16) {
+      let bits = 0;
+      for (let index = start; index < end && index < start + 16; index++) {
+        bits = bits << 1 | this.#isTaken[index];
+      }
+      name += String.fromCharCode(bits);
+    }
+    return name;
+  }
+
+  /** Takes the next step that fits, from a choice on. False if none does up to the first return. */
+  #takeFrom(choice: Choice): boolean {
+    const { deadline } = choice;
+    let source = choice.source;
+    for (let entry = choice.entry; this.#entries[entry] >= 0; entry = this.#next[entry]) {
+      const index = this.#entries[entry];
+      const stateBefore = this.#state;
+      if (this.#fits(index)) {
+        const next = { entry, source: Infinity, deadline };
+        if (source === 0) return this.#take({ index, stateBefore, unknown: -1, next });
+      } else {
+        const sources = this.#sources[index]!;
+        for (; source < sources.length; source++) {
+          const unknown = sources[source];
+          if (!this.#isUnknownLeft(unknown, deadline)) continue;
+          const next = { entry, source: source + 1, deadline };
+          return this.#take({ index, stateBefore, unknown, next });
+        }
+      }
+      source = 0;
+    }
+    return false;
+  }
+
+  #fits(index: number): boolean {
+    const sources = this.#sources[index];
+    return sources === null || this.#state === ANY || sources.includes(this.#state);
+  }
+
+  /** Whether there is an unknown write of a value that was sent by `deadline` and is not taken. */
+  #isUnknownLeft(value: number, deadline: number): boolean {
+    const times = this.#unknowns.get(value);
+    const used = this.#used.get(value) ?? 0;
+    return times !== undefined && used < times.length && times[used] <= deadline;
+  }
+
+  #take(taken: Taken): true {
+    const { index, unknown } = taken;
+    this.#taken.push(taken);
+    this.#isTaken[index] = 1;
+    this.#state = this.#results[index];
+    if (unknown >= 0) this.#used.set(unknown, (this.#used.get(unknown) ?? 0) + 1);
+    for (const source of this.#sources[index] ?? []) this.#observers[source]--;
+    this.#unlink(this.#callOf[index]);
+    if (this.#isAnswered(index)) {
+      this.#unlink(this.#returnOf[index]);
+      this.#remaining--;
+    }
+    return true;
+  }
+
+  /** Puts back steps up to one that had an alternative. Undefined if there was none. */
+  #undo(): Choice | undefined {
+    let taken: Taken | undefined;
+    while ((taken = this.#taken.pop()) !== undefined) {
+      const { index, stateBefore, unknown, next } = taken;
+      this.#isTaken[index] = 0;
+      this.#state = stateBefore;
+      if (unknown >= 0) this.#giveBack(unknown);
+      for (const source of this.#sources[index] ?? []) this.#observers[source]++;
+      if (this.#isAnswered(index)) {
+        this.#relink(this.#returnOf[index]);
+        this.#remaining++;
+      }
+      this.#relink(this.#callOf[index]);
+      if (next !== undefined) return next;
+    }
+    return undefined;
+  }
+
+  #giveBack(unknown: number): void {
+    const used = this.#used.get(unknown)! - 1;
+    if (used === 0) this.#used.delete(unknown);
+    else this.#used.set(unknown, used);
+  }
+
+  #unlink(entry: number): void {
+    this.#next[this.#previous[entry]] = this.#next[entry];
+    this.#previous[this.#next[entry]] = this.#previous[entry];
+  }
+
+  #relink(entry: number): void {
+    this.#next[this.#previous[entry]] = entry;
+    this.#previous[this.#next[entry]] = entry;
+  }
+}
