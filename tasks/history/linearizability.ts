@@ -50,7 +50,9 @@ function explain(key: string, all: readonly Operation[], found: Contradiction): 
   const writers = value === undefined ? [] : all.filter((other) => leaves(other, value));
   const overwriter = value === undefined ? undefined : findOverwriter(operation, value, all);
   const { kind, summary } = judge(operation, { value, writers, overwriter, all });
-  const story = new Set(found.steps.map((step) => step.operation));
+  // Writes whose answers were forgotten, to no avail, would only be in the way of the reader.
+  const isTold = ({ role, operation }: Step) => role !== "unknown" || !isAcknowledged(operation);
+  const story = new Set(found.steps.filter(isTold).map((step) => step.operation));
   if (value) { for (const writer of writers.slice(0, 2)) story.add(writer); }
   if (overwriter !== undefined) story.add(overwriter);
   const inOrder = [...story].sort((one, other) => one.invokedAt - other.invokedAt);

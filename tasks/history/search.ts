@@ -11,12 +11,13 @@
  *     c1  |--- put a ---|                    list: call put, call get, return put, return get
  *     c2       |--- get: a ---|              next: put, or get (but it has no "a" to read yet)
  *
- * Three things about this register make it fast enough for hundreds of thousands of operations:
+ * Four things about this register make it fast enough for hundreds of thousands of operations:
  *
  * - A read that may come next and shows the value now is taken at once: that spoils nothing.
  * - A write without an answer is of use only right before an operation that shows its value, and of
  *   those that write the same value the one sent first is of the most use. So they are not in the
  *   list, and are counted by value.
+ * - A value that others still have to show is not overwritten when nobody is left to write it again.
  * - A configuration is named by the first operation that is not taken, in order of invocation, and
  *   one bit for each later one that could have been: a few characters, however long the history is.
  *
@@ -37,8 +38,8 @@ export interface Step {
 }
 
 /**
- * Undefined if there is an order, else the answered step that the search could never get past: no
- * order explains all that was answered up to then.
+ * Undefined if there is an order, else the answered step that the search never got past. The
+ * contradiction is near it, most likely with answers that came a little later.
  *
  * @param isFromStart Whether the register has no value at first; else it may hold any.
  */
@@ -64,22 +65,21 @@ const ANY = -1;
 const NONE = 0;
 const EMPTY = 1;
 
-/** Where the search goes on in a configuration: at which call, and with which of its sources. */
-interface Choice {
-  readonly entry: number;
-  readonly source: number;
-  /** Time of the first return in the list. */
-  readonly deadline: number;
+/** A step that may come next. */
+interface Candidate {
+  readonly index: number;
+  /** The value of the unknown write that has to come right before it, or -1. */
+  readonly unknown: number;
 }
 
+/** What is left to try in a configuration, the best last. */
+type Choice = Candidate[];
+
 /** A step that was taken, and how to undo it. */
-interface Taken {
-  readonly index: number;
+interface Taken extends Candidate {
   readonly stateBefore: number;
-  /** The value of the unknown write that was taken right before it, or -1. */
-  readonly unknown: number;
-  /** Where to go on when it led nowhere; undefined if nothing else needs to be tried. */
-  readonly next?: Choice;
+  /** What to try when it led nowhere; undefined if it is no choice. */
+  readonly others?: Choice;
 }
 
 class Search {
@@ -95,6 +95,10 @@ class Search {
   readonly #used = new Map<number, number>();
   /** How many steps in the list may come right after a value. */
   readonly #observers: Int32Array;
+  /** How many answered steps in the list can come right after this value only. */
+  readonly #dependents: Int32Array;
+  /** How many steps in the list write a value. */
+  readonly #writers: Int32Array;
   readonly #numbers = new Map<string | null, number>([[null, NONE], ["", EMPTY]]);
 
   /** The list: entry 0 is both ends, a call has its index, a return has `~index`. */
@@ -125,9 +129,9 @@ class Search {
     this.#sources = this.#steps.map((step) => this.#sourcesOf(step, isEmptyPossible));
     this.#results = Int32Array.from(this.#steps, (step) => this.#resultOf(step.operation));
     this.#observers = new Int32Array(this.#numbers.size);
-    for (const source of this.#sources.flatMap((sources) => sources ?? [])) {
-      this.#observers[source]++;
-    }
+    this.#dependents = new Int32Array(this.#numbers.size);
+    this.#writers = new Int32Array(this.#numbers.size);
+    for (const index of this.#steps.keys()) this.#count(index, 1);
     const returns = [...this.#steps.keys()].filter((index) => this.#isAnswered(index))
       .sort((one, other) => this.#completedAt(one) - this.#completedAt(other));
     const count = this.#steps.length + returns.length;
@@ -184,6 +188,15 @@ class Search {
     return answer.kind === "read" ? this.#number(answer.value) : NONE;
   }
 
+  /** Counts a step that is in the list again, or no more. */
+  #count(index: number, change: 1 | -1): void {
+    const sources = this.#sources[index] ?? [];
+    for (const source of sources) this.#observers[source] += change;
+    const { role, operation } = this.#steps[index];
+    if (role === "answered" && sources.length === 1) this.#dependents[sources[0]] += change;
+    if (operation.kind !== "get") this.#writers[this.#results[index]] += change;
+  }
+
   /** Calls and returns by time; at the same time calls first, so those operations overlap. */
   #fillList(returns: readonly number[]): void {
     let entry = 0;
@@ -207,7 +220,9 @@ class Search {
   run(): Step | undefined {
     let choice = this.#visit();
     while (this.#remaining > 0) {
-      if (choice !== undefined && this.#takeFrom(choice)) {
+      const candidate = choice?.pop();
+      if (candidate !== undefined) {
+        this.#take({ ...candidate, stateBefore: this.#state, others: choice });
         choice = this.#visit();
       } else {
         choice = this.#undo();
@@ -233,8 +248,7 @@ class Search {
     const name = this.#configuration(entry);
     if (this.#visited.has(name)) return undefined;
     this.#visited.add(name);
-    const deadline = this.#completedAt(~this.#entries[entry]);
-    return { entry: this.#next[0], source: 0, deadline };
+    return this.#candidates(this.#completedAt(~this.#entries[entry]));
   }
 
   /** Whether a step fits and, whenever it is taken, changes nothing. */
@@ -263,28 +277,36 @@ class Search {
     return name;
   }
 
-  /** Takes the next step that fits, from a choice on. False if none does up to the first return. */
-  #takeFrom(choice: Choice): boolean {
-    const { deadline } = choice;
-    let source = choice.source;
-    for (let entry = choice.entry; this.#entries[entry] >= 0; entry = this.#next[entry]) {
+  /**
+   * What may come next. Best is what shows the value now; worst, what needs an unknown write.
+   *
+   * @param deadline Time of the first return in the list.
+   */
+  #candidates(deadline: number): Choice {
+    const [shows, follows, needs]: Candidate[][] = [[], [], []];
+    for (let entry = this.#next[0]; this.#entries[entry] >= 0; entry = this.#next[entry]) {
       const index = this.#entries[entry];
-      const stateBefore = this.#state;
+      const sources = this.#sources[index];
       if (this.#fits(index)) {
-        const next = { entry, source: Infinity, deadline };
-        if (source === 0) return this.#take({ index, stateBefore, unknown: -1, next });
-      } else {
-        const sources = this.#sources[index]!;
-        for (; source < sources.length; source++) {
-          const unknown = sources[source];
-          if (!this.#isUnknownLeft(unknown, deadline)) continue;
-          const next = { entry, source: source + 1, deadline };
-          return this.#take({ index, stateBefore, unknown, next });
+        if (!this.#mayLeave(index)) continue;
+        (sources === null ? follows : shows).push({ index, unknown: -1 });
+      } else if (this.#mayLeave(-1)) {
+        for (const unknown of sources!) {
+          if (this.#isUnknownLeft(unknown, deadline)) needs.push({ index, unknown });
         }
       }
-      source = 0;
     }
-    return false;
+    return [...needs.reverse(), ...follows.reverse(), ...shows.reverse()];
+  }
+
+  /** False if the value now would be gone for good, while another step than `index` depends on it. */
+  #mayLeave(index: number): boolean {
+    const state = this.#state;
+    if (state === ANY || index >= 0 && this.#results[index] === state) return true;
+    const sources = this.#sources[index];
+    const isOne = sources?.length === 1 && sources[0] === state && this.#isAnswered(index);
+    return this.#dependents[state] === (isOne ? 1 : 0) || this.#writers[state] > 0 ||
+      this.#isUnknownLeft(state, Infinity);
   }
 
   #fits(index: number): boolean {
@@ -299,36 +321,35 @@ class Search {
     return times !== undefined && used < times.length && times[used] <= deadline;
   }
 
-  #take(taken: Taken): true {
+  #take(taken: Taken): void {
     const { index, unknown } = taken;
     this.#taken.push(taken);
     this.#isTaken[index] = 1;
     this.#state = this.#results[index];
     if (unknown >= 0) this.#used.set(unknown, (this.#used.get(unknown) ?? 0) + 1);
-    for (const source of this.#sources[index] ?? []) this.#observers[source]--;
+    this.#count(index, -1);
     this.#unlink(this.#callOf[index]);
     if (this.#isAnswered(index)) {
       this.#unlink(this.#returnOf[index]);
       this.#remaining--;
     }
-    return true;
   }
 
   /** Puts back steps up to one that had an alternative. Undefined if there was none. */
   #undo(): Choice | undefined {
     let taken: Taken | undefined;
     while ((taken = this.#taken.pop()) !== undefined) {
-      const { index, stateBefore, unknown, next } = taken;
+      const { index, stateBefore, unknown, others } = taken;
       this.#isTaken[index] = 0;
       this.#state = stateBefore;
       if (unknown >= 0) this.#giveBack(unknown);
-      for (const source of this.#sources[index] ?? []) this.#observers[source]++;
+      this.#count(index, 1);
       if (this.#isAnswered(index)) {
         this.#relink(this.#returnOf[index]);
         this.#remaining++;
       }
       this.#relink(this.#callOf[index]);
-      if (next !== undefined) return next;
+      if (others !== undefined) return others;
     }
     return undefined;
   }

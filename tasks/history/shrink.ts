@@ -5,8 +5,8 @@
  * reason. Each step here only forgets something that is known, so that whatever has no order
  * afterwards had none before:
  *
- * - what was sent after the operation that the search is stuck at is left out, and the answers that
- *   came later need not have come;
+ * - what was sent after the first answer that cannot be is left out, and later answers need not
+ *   have come;
  * - the operations that were done before some moment are left out, and the register may hold any
  *   value then;
  * - a read is left out; a write need not have taken effect, and its answer is not known.
@@ -22,17 +22,35 @@ export interface Contradiction {
   readonly stuck: Step;
 }
 
-/** What is left of `steps`, which have no order: the search is `stuck` at one of them. */
-export function shrink(steps: readonly Step[], stuck: Step): Contradiction {
-  const prefix = endAt(steps, stuck.operation.completedAt);
-  const { window, isFromStart } = findWindow(prefix);
+/** What is left of `steps`, which have no order: the search never got past `near`. */
+export function shrink(steps: readonly Step[], near: Step): Contradiction {
+  const { prefix, stuck } = findPrefix(steps, near);
+  const { window, isFromStart } = findWindow(prefix, stuck);
   const part = weaken(window, isFromStart);
   const values = new Set(part.map(shownBy));
   if (values.has("")) values.add(null); // a prevValue does not tell them apart
   const isOfUse = ({ operation: { kind, value }, role }: Step) =>
     role !== "unknown" || values.has(kind === "put" ? value : null);
-  const shortest = part.filter(isOfUse);
-  return { steps: shortest, stuck: findStuck(shortest, isFromStart)! };
+  return { steps: part.filter(isOfUse), stuck };
+}
+
+/** As much as had no order first, and the step whose answer made it impossible. */
+function findPrefix(
+  steps: readonly Step[],
+  near: Step,
+): { prefix: readonly Step[]; stuck: Step } {
+  const answered = steps.filter(({ role }) => role === "answered")
+    .sort((one, other) => one.operation.completedAt - other.operation.completedAt);
+  // Nothing before `near` is impossible by itself: the search got there.
+  let [low, high] = [answered.indexOf(near), answered.length - 1];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const prefix = endAt(steps, answered[middle].operation.completedAt);
+    if (findStuck(prefix, true) === undefined) low = middle + 1;
+    else high = middle;
+  }
+  const stuck = answered[high];
+  return { prefix: endAt(steps, stuck.operation.completedAt), stuck };
 }
 
 /** What was known at a moment: nothing that was sent later, and no answer that came later. */
@@ -45,12 +63,18 @@ function endAt(steps: readonly Step[], time: number): Step[] {
   });
 }
 
-/** The last few steps, if they have no order whatever was before; else all. */
-function findWindow(steps: readonly Step[]): { window: readonly Step[]; isFromStart: boolean } {
+interface Window {
+  readonly window: readonly Step[];
+  readonly isFromStart: boolean;
+}
+
+/** The few steps before one that have no order whatever was before; else all. */
+function findWindow(steps: readonly Step[], stuck: Step): Window {
   const starts = steps.filter(({ role }) => role !== "unknown")
     .map(({ operation }) => operation.invokedAt).sort((one, other) => one - other);
-  for (let count = 2; count < starts.length; count *= 2) {
-    const window = startAt(steps, starts[starts.length - count]);
+  const first = starts.indexOf(stuck.operation.invokedAt);
+  for (let reach = 1; reach <= first; reach *= 2) {
+    const window = startAt(steps, starts[first - reach]);
     if (findStuck(window, false) !== undefined) return { window, isFromStart: false };
   }
   return { window: steps, isFromStart: true };
