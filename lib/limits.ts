@@ -45,6 +45,13 @@ export const DRAIN_MS = 2000;
 /** How long a node whose disk is full refuses writes before it tries the disk again, in milliseconds. */
 export const DISK_RETRY_MS = 200;
 
+/**
+ * What a node may be told to take for its store and sessions, in bytes (`--memory-max`): no less
+ * than the sessions alone may need, no more than the tables can address.
+ */
+export const MEMORY_BYTES_MIN = 384 * 1024 * 1024;
+export const MEMORY_BYTES_MAX = 32 * 1024 * 1024 * 1024;
+
 /** Segment of the log, in bytes: a frame that would pass it starts the next segment. */
 export const SEGMENT_BYTES = 64 * 1024 * 1024;
 /** Bytes of zeros that are written and made durable ahead of the frames in a segment. */

@@ -14,7 +14,8 @@ import type { Clock } from "../lib/clock.ts";
 import type { CommandCursor } from "../lib/command_codec.ts";
 import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
 import { DISK_RETRY_MS, WAITING_WRITE_BYTES_MAX, WAITING_WRITES_MAX } from "../lib/limits.ts";
-import { forEachCommand } from "./batch.ts";
+import type { Admission } from "./admission.ts";
+import { BATCH_HEADER_BYTES, forEachCommand } from "./batch.ts";
 import type { Log } from "./log.ts";
 
 /** Gets the answer to one write: its result, or why there is none. */
@@ -51,6 +52,8 @@ export interface CommitQueueOptions {
   readonly clock: Clock;
   /** Of the last batch in the log: times never run backwards. In milliseconds since 1970. */
   readonly startTime: number;
+  /** Asked about every batch before it goes to the log. */
+  readonly admission: Pick<Admission, "passes" | "refusalOf">;
   /** Applies a durable command and answers it. */
   readonly apply: (command: CommandCursor, index: number) => Result;
   /** The result of a command that was applied before; null if it was not. */
@@ -157,6 +160,7 @@ export class CommitQueue {
     if (this.#refusal !== null && clock.monotonic() < this.#retryAtMs) {
       return this.#refuse(batch, this.#refusal);
     }
+    if (!this.#admit(batch)) return;
     this.#time = Math.max(this.#time, clock.now());
     batch.bytes.uint53At(0, this.#time);
     const firstIndex = log.lastIndex + 1;
@@ -175,6 +179,25 @@ export class CommitQueue {
       replies[index - firstIndex](this.#options.apply(command, index), null);
     });
     batch.clear();
+  }
+
+  /** Refuses the writes that memory has no room for. False if no others are left. */
+  #admit({ bytes, replies }: Batch): boolean {
+    const { admission } = this.#options;
+    if (admission.passes(bytes.length)) return true;
+    let end = BATCH_HEADER_BYTES;
+    let admitted = 0;
+    // Here and not on arrival: all that came before is applied, so it is known what is new.
+    forEachCommand(bytes.written(), 0, (command, index) => {
+      const refusal = admission.refusalOf(command);
+      if (refusal !== null) return replies[index](null, refusal);
+      bytes.buffer.copyWithin(end, command.start, command.end);
+      end += command.end - command.start;
+      replies[admitted++] = replies[index];
+    });
+    bytes.truncate(end);
+    replies.length = admitted;
+    return admitted > 0;
   }
 
   /**

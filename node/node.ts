@@ -7,6 +7,7 @@ import type { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type CommandCursor, encodeCommand } from "../lib/command_codec.ts";
 import { type Command, CommandKind, Outcome, type Result, type Service } from "../lib/key_value.ts";
+import { Admission } from "./admission.ts";
 import { batchTime, forEachCommand } from "./batch.ts";
 import { CommitQueue, type Reply } from "./commit_queue.ts";
 import type { Log } from "./log.ts";
@@ -17,6 +18,8 @@ export interface NodeOptions {
   readonly clock: Clock;
   /** Random: so that nobody can choose keys that collide in the tables. */
   readonly hashKey: readonly [number, number];
+  /** Bytes that the store may hold, see `admission.ts`. Default: no bound. */
+  readonly storeBytesMax?: number;
 }
 
 /** A node that has replayed its log and may be asked. */
@@ -24,6 +27,7 @@ export class Node implements Service {
   readonly #log: Log;
   readonly #shard: Shard;
   readonly #queue: CommitQueue;
+  readonly #admission: Admission;
   readonly #clock: Clock;
   readonly #startedAt: number;
   #puts = 0;
@@ -40,9 +44,11 @@ export class Node implements Service {
     this.#clock = clock;
     this.#shard = shard;
     this.#startedAt = clock.monotonic();
+    this.#admission = new Admission(shard, options.storeBytesMax ?? Infinity);
+    const admission = this.#admission;
     const apply = (command: CommandCursor, index: number) => this.#apply(command, index);
     const recall = (command: CommandCursor) => this.#recall(command);
-    this.#queue = new CommitQueue({ log, clock, startTime, apply, recall });
+    this.#queue = new CommitQueue({ log, clock, startTime, admission, apply, recall });
   }
 
   /**
@@ -155,10 +161,13 @@ export class Node implements Service {
       fsync_total: this.#log.syncs,
       logged_bytes_total: this.#log.bytesAppended,
       refused_disk_full_total: this.#queue.diskFull,
+      refused_memory_full_total: this.#admission.refused,
       log_bytes: this.#log.bytes,
       last_index: this.#log.lastIndex,
       keys: store.size,
       store_bytes: store.reservedBytes,
+      store_held_bytes: store.heldBytes,
+      store_held_bytes_max: this.#admission.bytesMax,
       sessions: sessions.size,
       session_bytes: sessions.bytes,
       session_drops_total: sessions.drops,

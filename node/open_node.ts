@@ -17,6 +17,8 @@ export interface OpenNodeOptions {
   readonly nodeId: string;
   /** Fills an array with random bytes and returns it. */
   readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => Uint8Array;
+  /** Bytes that the store may hold, see `admission.ts`. Default: no bound. */
+  readonly storeBytesMax?: number;
   /** Told what a person who runs the node should know, in one line each. */
   readonly report: (line: string) => void;
   /** Default: a log on files with the sizes of `limits.ts`. */
@@ -36,12 +38,12 @@ export interface OpenedNode extends AsyncDisposable {
  * @throws {Error} The directory is another node's, or locked by another process, or cannot be used.
  */
 export async function openNode(options: OpenNodeOptions): Promise<OpenedNode> {
-  const { disk, clock, directory: path, nodeId, report } = options;
+  const { disk, clock, directory: path, nodeId, storeBytesMax, report } = options;
   await using resources = new AsyncDisposableStack();
   const directory = resources.use(await openDataDirectory(disk, path, nodeId, report));
   const log = openLog(options, directory);
   resources.defer(() => log.close());
-  const node = await Node.start({ log, clock, hashKey: randomHashKey(options) });
+  const node = await Node.start({ log, clock, hashKey: randomHashKey(options), storeBytesMax });
   resources.defer(() => node.close());
   await directory.markExisting();
 

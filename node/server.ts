@@ -8,6 +8,7 @@ import { createHandler } from "../lib/api.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { NodeConfig } from "../lib/config.ts";
 import { serveHttp } from "../lib/http_server.ts";
+import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
 import { realDisk } from "./disk.ts";
 import { LinkServer } from "./link_server.ts";
 import { openNode } from "./open_node.ts";
@@ -29,6 +30,8 @@ export interface RunningNode {
 export interface StartNodeOptions {
   /** Told what a person who runs the node should know, in one line each. */
   readonly report?: (line: string) => void;
+  /** Bytes that store and sessions may take. Default: 3/4 of the heap limit of V8. */
+  readonly memoryBytes?: number;
 }
 
 /**
@@ -51,6 +54,7 @@ export async function startNode(
       directory: config.data,
       nodeId: config.id,
       randomBytes: (target) => crypto.getRandomValues(target),
+      storeBytesMax: storeBytesMax(options.memoryBytes ?? defaultMemoryBytes()),
       report,
     }),
   );

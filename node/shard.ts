@@ -9,7 +9,7 @@ import type { CommandCursor } from "../lib/command_codec.ts";
 import { ByteWriter } from "../lib/byte_writer.ts";
 import { CommandKind, Outcome, type Result } from "../lib/key_value.ts";
 import { Sessions, type SessionsOptions } from "./sessions.ts";
-import { Table } from "./table.ts";
+import { entryBytes, Table } from "./table.ts";
 
 /** Keys, values and sessions of one node. */
 export class Shard {
@@ -56,12 +56,26 @@ export class Shard {
     return outcome;
   }
 
+  /** What {@linkcode apply} would make of a command now. Changes nothing. */
+  #judge({ bytes, start, end, clientStart, keyStart, seq }: CommandCursor): Outcome {
+    const session = this.sessions.find(bytes, clientStart, keyStart);
+    if (session === 0) return Outcome.applied;
+    return this.sessions.judge(session, seq, crc32(bytes.subarray(start, end)));
+  }
+
+  /** Bytes by which a command would make the store larger if it were applied now; 0 if not at all. */
+  growthOf(command: CommandCursor): number {
+    if (command.kind === CommandKind.delete) return 0;
+    if (this.#judge(command) !== Outcome.applied) return 0;
+    const { bytes, keyStart, valueStart, end } = command;
+    const position = this.store.find(bytes, keyStart, valueStart);
+    const before = position === 0 ? 0 : this.store.entryBytes(position);
+    return Math.max(0, entryBytes(valueStart - keyStart, end - valueStart) - before);
+  }
+
   /** The answer to a command that was applied before and is remembered, or null. Changes nothing. */
   recall(command: CommandCursor): Result | null {
-    const { bytes, start, end, clientStart, keyStart, seq } = command;
-    const session = this.sessions.find(bytes, clientStart, keyStart);
-    if (session === 0) return null;
-    const outcome = this.sessions.judge(session, seq, crc32(bytes.subarray(start, end)));
+    const outcome = this.#judge(command);
     const isKnown = outcome === Outcome.duplicate || outcome === Outcome.mismatch;
     return isKnown ? this.sessions.lastResult(outcome) : null;
   }

@@ -140,7 +140,12 @@ export class Table {
     return this.#liveBytes;
   }
 
-  /** Bytes that the table holds: chunks, garbage and unused room in them included, and index. */
+  /** Bytes of the entries and of the index: what remains when all garbage is reclaimed. */
+  get heldBytes(): number {
+    return this.#liveBytes + this.#index.bytes;
+  }
+
+  /** Bytes that the table takes: chunks, garbage and unused room in them included, and index. */
   get reservedBytes(): number {
     return (this.#chunks.length - 1 - this.#vacantIds.length) * this.#chunkBytes +
       this.#index.bytes;
@@ -229,6 +234,11 @@ export class Table {
     this.#discard(position, bytes);
     this.#reclaim(bytes);
     return true;
+  }
+
+  /** Bytes of the entry at `position`, with header and padding. */
+  entryBytes(position: number): number {
+    return this.#chunkOf(position).entryBytes(this.#offsetOf(position));
   }
 
   /** Length in bytes of the value of the entry at `position`. */
@@ -533,7 +543,7 @@ export class Table {
 }
 
 /** Bytes that an entry takes, header and padding included. */
-function entryBytes(keyLength: number, valueLength: number): number {
+export function entryBytes(keyLength: number, valueLength: number): number {
   return (HEADER_BYTES + keyLength + valueLength + 7) & ~7;
 }
 

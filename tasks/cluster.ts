@@ -8,7 +8,9 @@
 import { setColorEnabled } from "@std/fmt/colors";
 import { systemClock } from "../lib/clock.ts";
 import { type ClusterConfig, loadConfig } from "../lib/config.ts";
+import { defaultMemoryBytes } from "../node/admission.ts";
 import { formatInvitation, formatNodes, prefixer } from "./cluster_view.ts";
+import { parseMemoryMax } from "./memory_max.ts";
 import { makeDataDirectories } from "./make_data_directories.ts";
 import { checkPorts } from "./port_check.ts";
 import { type Program, programsOf, spawnProcess } from "./program.ts";
@@ -18,23 +20,29 @@ import { Supervisor } from "./supervisor.ts";
 
 export const name = "cluster";
 export const summary = "Run all nodes and the router, and start again what dies";
-export const help = `Usage: main.ts cluster [--config FILE] [--supervised]
+export const help = `Usage: main.ts cluster [--config FILE] [--memory-max SIZE] [--supervised]
 
 Starts every node and the router as a process of its own, shows where they are, and starts again what
 dies. A node with damaged data stays down; the others go on. Ctrl-C (SIGINT), SIGTERM and SIGHUP stop
 them all within 5 seconds.
 
-  --config FILE  The cluster, in JSON; default: six nodes n1 to n6 on loopback
-  --supervised   Stop also when the parent process is gone
+  --config FILE      The cluster, in JSON; default: six nodes n1 to n6 on loopback
+  --memory-max SIZE  What store and sessions of each node may take, such as 4GiB; default: 3/4 of the
+                     heap limit of V8, or an even share of twice that limit if that is less
+  --supervised       Stop also when the parent process is gone
 
 Output is in colour on a terminal, unless NO_COLOR is set.
 
 Exit codes: 0 stopped as asked, 1 failed (such as a port in use), 2 misuse.`;
 
+const FLAGS = { config: "text", "memory-max": "text", supervised: "switch" } as const;
+
 export async function run(args: string[]): Promise<number> {
-  const { flags } = parseArguments(args, { flags: { config: "text", supervised: "switch" } });
+  const { flags } = parseArguments(args, { flags: FLAGS });
   const config = await loadConfig(flags.config);
-  const programs = programsOf(config, flags.config);
+  const memoryBytes = parseMemoryMax(flags["memory-max"]) ??
+    defaultMemoryBytes(config.nodes.length);
+  const programs = programsOf(config, { configFile: flags.config, memoryBytes });
   checkPorts(config);
   await makeDataDirectories(config);
   setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);

@@ -9,30 +9,37 @@ import { DamageError } from "../node/damage.ts";
 import { type RunningNode, startNode } from "../node/server.ts";
 import { formatReadyLine } from "./ready_line.ts";
 import { endOfInput, stopSignal } from "./stop_request.ts";
+import { parseMemoryMax } from "./memory_max.ts";
 import { ExitCode, Failure, isBug, misuse, parseArguments } from "./subcommand.ts";
 
 export const name = "node";
 export const summary = "Run one node of the cluster";
-export const help = `Usage: main.ts node --id ID [--config FILE] [--supervised]
+export const help = `Usage: main.ts node --id ID [--config FILE] [--memory-max SIZE] [--supervised]
 
 Replays the log of a node, serves its keys, and prints one "listening" line when it does. SIGTERM,
 SIGINT (Ctrl-C) and SIGHUP stop it once everything that it accepted is durable and answered.
 
-  --id ID        Which node of the config to run, such as n1
-  --config FILE  The cluster, in JSON; default: six nodes n1 to n6 on loopback
-  --supervised   Stop also when standard input ends: the supervisor holds it open
+  --id ID            Which node of the config to run, such as n1
+  --config FILE      The cluster, in JSON; default: six nodes n1 to n6 on loopback
+  --memory-max SIZE  What store and sessions may take, such as 4GiB; a write that would pass it is
+                     refused with 507; default: 3/4 of the heap limit of V8
+  --supervised       Stop also when standard input ends: the supervisor holds it open
 
 Exit codes: 0 stopped as asked, 1 failed, 2 misuse, 3 damaged data.`;
 
 export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, {
-    flags: { id: "text", config: "text", supervised: "switch" },
+    flags: { id: "text", config: "text", "memory-max": "text", supervised: "switch" },
   });
+  const memoryBytes = parseMemoryMax(flags["memory-max"]);
   const config = findNode(await loadConfig(flags.config), flags.id);
   const stop = flags.supervised ? Promise.race([stopSignal(), endOfInput()]) : stopSignal();
   try {
     // A replay that is under way when the node is to stop has accepted nothing: it is left there.
-    const node = await Promise.race([startNode(config, { report: console.error }), stop]);
+    const node = await Promise.race([
+      startNode(config, { report: console.error, memoryBytes }),
+      stop,
+    ]);
     if (node) await serve(node, config, stop);
   } catch (error) {
     throw explain(error, config);

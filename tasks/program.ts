@@ -41,32 +41,43 @@ export type Spawn = (program: Program, onLine: (line: string) => void) => Child;
 
 const MAIN = fromFileUrl(new URL("../main.ts", import.meta.url));
 
+export interface ProgramOptions {
+  /** Where the config was read from; it was built in if there is none. */
+  readonly configFile?: string;
+  /** Bytes that store and sessions of each node may take. Default: what a node takes by itself. */
+  readonly memoryBytes?: number;
+}
+
 /**
  * All programs of a cluster, the router last.
  *
  * @throws {Failure} A path cannot be spelled in a permission flag.
  */
-export function programsOf(config: ClusterConfig, configFile?: string): Program[] {
-  const nodes = config.nodes.map((node) => nodeProgram(node, configFile));
-  return [...nodes, routerProgram(config, configFile)];
+export function programsOf(config: ClusterConfig, options: ProgramOptions = {}): Program[] {
+  const nodes = config.nodes.map((node) => nodeProgram(node, options));
+  return [...nodes, routerProgram(config, options)];
 }
 
-function nodeProgram(node: NodeConfig, configFile?: string): Program {
+function nodeProgram(node: NodeConfig, { configFile, memoryBytes }: ProgramOptions): Program {
   const { id, host, port, linkPort, data } = node;
   const permissions = [
     allow("read", [data, ...configFile === undefined ? [] : [configFile]]),
     allow("write", [data]),
     allow("net", [formatAddress(host, port), formatAddress(host, linkPort)]),
   ];
+  const memoryFlag = memoryBytes === undefined ? [] : ["--memory-max", `${memoryBytes}`];
   return {
     name: id,
-    args: denoArgs(permissions, ["node", "--id", id], configFile),
+    args: denoArgs(permissions, ["node", "--id", id, ...memoryFlag], configFile),
     damageAdvice: `its keys answer 503; to look, run: ` +
       `deno run --allow-read=${shellWord(data)} ${shellWord(MAIN)} check ${shellWord(data)}`,
   };
 }
 
-function routerProgram({ router, nodes }: ClusterConfig, configFile?: string): Program {
+function routerProgram(
+  { router, nodes }: ClusterConfig,
+  { configFile }: ProgramOptions,
+): Program {
   const addresses = [
     formatAddress(router.host, router.port),
     ...nodes.map(({ host, linkPort }) => formatAddress(host, linkPort)),

@@ -27,7 +27,7 @@ const MISUSE: [args: string[], message: string][] = [
   [["node", "--id", "n1", "--id", "n2"], `sixpaths node: Repeated flag "--id", expected it once`],
   [
     ["node", "--id", "n1", "--port", "8090"],
-    `sixpaths node: Unknown flag "--port", expected --id, --config, --supervised`,
+    `sixpaths node: Unknown flag "--port", expected --id, --config, --memory-max, --supervised`,
   ],
   [
     ["router", "--id", "n1"],

@@ -28,7 +28,7 @@ export class MemoryNode {
     this.#clock = clock;
   }
 
-  async start(): Promise<this> {
+  async start({ storeBytesMax }: { storeBytesMax?: number } = {}): Promise<this> {
     const log = new FileLog({
       disk: this.disk,
       directory: this.id,
@@ -38,7 +38,7 @@ export class MemoryNode {
       report: () => {},
       fillBytes: 64 * 1024,
     });
-    this.node = await Node.start({ log, clock: this.#clock, hashKey: [3, 4] });
+    this.node = await Node.start({ log, clock: this.#clock, hashKey: [3, 4], storeBytesMax });
     this.links = new LinkServer(this.node, this.id, this.#clock);
     this.#running = true;
     return this;

@@ -40,7 +40,7 @@ export async function prepareCluster(options: PrepareClusterOptions): Promise<Pr
   for (const [i, { id, data }] of config.nodes.entries()) {
     await prefill({ directory: data, nodeId: id, keys: keys[i], signal });
   }
-  const programs = programsOf(config, file);
+  const programs = programsOf(config, { configFile: file });
   return { config, nodePrograms: programs.slice(0, -1), routerProgram: programs.at(-1)! };
 }
 

@@ -67,7 +67,14 @@ function setUp() {
   };
   const recall = ({ seq }: CommandCursor): Result | null =>
     applied.includes(seq) ? { outcome: Outcome.duplicate, logIndex: 7, prevValue: "" } : null;
-  const queue = new CommitQueue({ log, clock, startTime: 1000, apply, recall });
+  /** Writes with these numbers find no room. */
+  const growing = new Set<number>();
+  const full = new InsufficientStorageError("Memory is full");
+  const admission = {
+    passes: () => growing.size === 0,
+    refusalOf: ({ seq }: CommandCursor) => growing.has(seq) ? full : null,
+  };
+  const queue = new CommitQueue({ log, clock, startTime: 1000, admission, apply, recall });
   const write = (seq: number) =>
     new Promise<Result>((resolve, reject) => {
       const command = { kind: CommandKind.put, client: "c", seq, key: "k", value: "v" };
@@ -76,7 +83,7 @@ function setUp() {
         (result, error) => result === null ? reject(error) : resolve(result),
       );
     });
-  return { log, clock, queue, applied, write };
+  return { log, clock, queue, applied, growing, write };
 }
 
 Deno.test("CommitQueue applies nothing before it is durable", async () => {
@@ -167,6 +174,21 @@ Deno.test("CommitQueue answers what a full disk refuses, and asks it again after
   log.makeDurable();
   assertEquals((await next).outcome, Outcome.applied);
   assertEquals([log.batches, applied], [[2, 1, 1], [4, 5]]);
+});
+
+Deno.test("CommitQueue takes what is not admitted out of a batch, and keeps the rest in order", async () => {
+  const { log, applied, growing, write } = setUp();
+  for (const seq of [2, 3, 6]) growing.add(seq);
+  const appended = log.nextAppend();
+  const writes = [1, 2, 3, 4, 5, 6].map(write);
+  const settled = Promise.allSettled(writes);
+  await appended;
+  log.makeDurable();
+  const answers = (await settled).map((one) => one.status === "fulfilled" && one.value.logIndex);
+  assertEquals(answers, [1, false, false, 2, 3, false]);
+  assertEquals([log.batches, applied], [[3], [1, 4, 5]]);
+  await assertRejects(() => write(2), InsufficientStorageError, "Memory is full");
+  assertEquals(log.batches, [3], "a batch of nothing is not written");
 });
 
 Deno.test("CommitQueue on a full disk answers again what was applied before", async () => {

@@ -41,10 +41,16 @@ Deno.test("programsOf() lets the router use its own port and the links of the no
 });
 
 Deno.test("programsOf() hands the config file on, with the permission to read it", () => {
-  for (const { args } of programsOf(CONFIG, "c.json")) {
+  for (const { args } of programsOf(CONFIG, { configFile: "c.json" })) {
     assertStringIncludes(args.find((arg) => arg.startsWith("--allow-read="))!, "c.json");
     assertEquals(args.slice(-3), ["--config", "c.json", "--supervised"]);
   }
+});
+
+Deno.test("programsOf() hands the bound on memory on to the nodes", () => {
+  const programs = programsOf(CONFIG, { memoryBytes: 400_000_000 });
+  const flags = programs.map(({ args }) => args.join(" ").includes(" --memory-max 400000000 "));
+  assertEquals(flags, [true, true, false]);
 });
 
 Deno.test("programsOf() refuses a path that would part a list of permissions", () => {

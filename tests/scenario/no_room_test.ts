@@ -1,5 +1,5 @@
 /**
- * Stories of a disk that is full, with a real process on a file system that refuses for real: the
+ * Stories of a node that has no room, with real processes, on file systems that refuse for real: the
  * writes are refused, reads go on, and nothing that was acknowledged is lost.
  *
  * @module
@@ -10,7 +10,7 @@ import type { ClusterConfig } from "../../lib/config.ts";
 import { startMain, temporaryDirectory, waitFor, writeConfig } from "../process.ts";
 
 const DEADLINE_MS = 10_000;
-/** So large that a few fill the disk. */
+/** So large that a few fill what there is. */
 const VALUE = "v".repeat(500_000);
 
 interface Answer {
@@ -32,6 +32,10 @@ class Served {
     const signal = AbortSignal.timeout(DEADLINE_MS);
     const response = await fetch(this.url + target, { ...init, signal });
     return { status: response.status, body: await response.json() };
+  }
+
+  delete(key: string): Promise<Answer> {
+    return this.ask("/delete", { client: "c", seq: ++this.#seq, key });
   }
 
   put(value: string, seq = ++this.#seq): Promise<Answer> {
@@ -162,4 +166,28 @@ Deno.test({
     direct.acknowledged.push(direct.refused.pop()!);
     await direct.assertIntact();
   },
+});
+
+Deno.test("a node whose memory is full refuses writes, and goes on when keys were deleted", async () => {
+  await using directory = await temporaryDirectory();
+  const { file, config } = await writeConfig(directory.path, 1);
+  await using node = startMain(
+    ["node", "--id", "n1", "--config", file, "--memory-max", "384MiB"],
+  );
+  await node.line(/^listening/);
+  const served = new Served(nodeUrl(config));
+  const { status, body } = await served.fill();
+  assertEquals(status, 507, body.error);
+  assertStringIncludes(body.error, "Memory is full: the store holds ");
+  await served.assertIntact();
+  for (let i = 0; i < 50; i++) assertEquals((await served.put(VALUE)).status, 507);
+  const { body: metrics } = await served.ask("/metrics");
+  assertEquals(metrics.refused_memory_full_total, 51);
+  assertEquals(metrics.last_index, served.acknowledged.length);
+  assertGreater(metrics.store_held_bytes, metrics.store_held_bytes_max - 2 * VALUE.length);
+
+  const deleted = served.acknowledged.splice(0, 10);
+  for (const key of deleted) assertEquals((await served.delete(key)).body.prevValue, VALUE);
+  for (const _ of deleted) assertEquals((await served.put(VALUE)).status, 200);
+  assertEquals((await served.put(VALUE)).status, 507);
 });
