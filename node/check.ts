@@ -3,20 +3,25 @@
  *
  * @module
  */
-import { forEachCommand } from "./batch.ts";
 import { DamageError } from "./damage.ts";
 import { checkMarker } from "./data_directory.ts";
 import type { Disk } from "./disk.ts";
-import { type LogScan, missingLog, scanLog, type SegmentScan } from "./log_scan.ts";
-import { Shard } from "./shard.ts";
+import { type DirectoryScan, missingLog, scanDirectory } from "./directory_scan.ts";
+import type { SegmentScan } from "./log_scan.ts";
+import { Replay } from "./replay.ts";
+import type { SnapshotScan } from "./snapshot_scan.ts";
 
-/** What a data directory holds, up to the first damage. */
+/** What a data directory holds, up to the first damage that a node would not start with. */
 export interface CheckReport {
   /** `null` if the directory was used by no node yet, or the damage comes before it is known. */
   readonly nodeId: string | null;
-  /** The segments that are whole. */
+  /** With which the log begins; `null` if it begins with record 1. */
+  readonly snapshot: SnapshotScan | null;
+  /** What is wrong with newer snapshots, in place of which a node would use `snapshot`. */
+  readonly passedOver: readonly DamageError[];
+  /** The segments that are whole, from the snapshot on. */
   readonly segments: readonly SegmentScan[];
-  /** Records read, from index 1. */
+  /** Records read from the segments. */
   readonly records: number;
   /** As the node would have them after these records. */
   readonly keys: number;
@@ -28,29 +33,31 @@ export interface CheckReport {
 
 /** Reads all of `directory`. Damage is reported, not thrown. */
 export async function checkDirectory(disk: Disk, directory: string): Promise<CheckReport> {
-  const shard = new Shard({ hashKey: [0, 0] });
+  const replay = new Replay({ hashKey: [0, 0] });
+  let snapshot: SnapshotScan | null = null;
   const segments: SegmentScan[] = [];
-  let records = 0;
-  const report = (scan: LogScan | null, nodeId: string | null, damage: DamageError | null) => ({
+  const report = (
+    scan: DirectoryScan | null,
+    nodeId: string | null,
+    damage: DamageError | null,
+  ): CheckReport => ({
     nodeId: scan?.nodeId ?? nodeId,
+    snapshot,
+    passedOver: scan?.passedOver ?? [],
     segments,
-    records,
-    keys: shard.store.size,
-    sessions: shard.sessions.size,
-    leftovers: scan?.leftovers ?? [],
+    records: replay.records,
+    keys: replay.shard.store.size,
+    sessions: replay.shard.sessions.size,
+    leftovers: scan === null ? [] : [...scan.leftovers, ...scan.covered],
     damage,
   });
   let nodeId: string | null = null;
   try {
     nodeId = await checkMarker(disk, directory);
-    const scan = await scanLog(disk, directory, {
-      batch(body, firstIndex) {
-        records += forEachCommand(
-          body,
-          firstIndex,
-          (command, index) => shard.apply(command, index),
-        );
-      },
+    const scan = await scanDirectory(disk, directory, {
+      part: replay.part,
+      batch: replay.batch,
+      snapshot: (scan) => snapshot = scan,
       segment: (segment) => segments.push(segment),
     });
     if (scan === null && nodeId !== null) throw missingLog(directory);

@@ -16,17 +16,10 @@ import { InsufficientStorageError, type Result, UnavailableError } from "../lib/
 import { DISK_RETRY_MS, WAITING_WRITE_BYTES_MAX, WAITING_WRITES_MAX } from "../lib/limits.ts";
 import type { Admission } from "./admission.ts";
 import { BATCH_HEADER_BYTES, forEachCommand } from "./batch.ts";
-import type { Log } from "./log.ts";
+import { isRefusal, type Log, type Refusal } from "./log.ts";
 
 /** Gets the answer to one write: its result, or why there is none. */
 export type Reply = (result: Result | null, error: unknown) => void;
-
-/** Why the log did not take a batch; it is whole, and may take the next one. */
-type Refusal = InsufficientStorageError | UnavailableError;
-
-function isRefusal(error: unknown): error is Refusal {
-  return error instanceof InsufficientStorageError || error instanceof UnavailableError;
-}
 
 /** Writes that go to the log together. */
 class Batch {
@@ -58,6 +51,8 @@ export interface CommitQueueOptions {
   readonly apply: (command: CommandCursor, index: number) => Result;
   /** The result of a command that was applied before; null if it was not. */
   readonly recall: (command: CommandCursor) => Result | null;
+  /** Called when a batch is answered; the next one waits for what it returns. */
+  readonly betweenBatches: () => Promise<void> | void;
 }
 
 /** See the module's own comment. */
@@ -142,6 +137,7 @@ export class CommitQueue {
     try {
       while (this.#gathering.replies.length > 0) {
         await this.#commit();
+        await this.#options.betweenBatches();
         // The answers leave first, and the writes that they bring in return join the next batch.
         await new Promise<void>((resolve) => this.#options.clock.afterTurn(resolve));
       }

@@ -3,7 +3,7 @@
  * held a log. All three are the file `NODE` in it.
  *
  *     data/n1/NODE                   locked while a node runs; says whose log this is
- *     data/n1/0000000000000001.log   the log's segments
+ *     data/n1/0000000000000001.log   the log's segments, and snapshots (`….snapshot`)
  *
  * @module
  */

@@ -7,6 +7,7 @@
 import { join } from "@std/path";
 import { FILL_BYTES, SEGMENT_BYTES } from "../lib/limits.ts";
 import { UnavailableError } from "../lib/key_value.ts";
+import { type DirectoryScan, isCovered, missingLog, scanDirectory } from "./directory_scan.ts";
 import {
   createFile,
   type Disk,
@@ -16,17 +17,19 @@ import {
   settled,
   writeBytes,
 } from "./disk.ts";
-import type { BatchVisitor, Log } from "./log.ts";
+import type { Log, LogVisitor, SnapshotInfo } from "./log.ts";
 import {
+  encodeFileHeader,
   encodeFrame,
-  encodeSegmentHeader,
   frameBytes,
   type FrameFields,
   FrameKind,
+  indexOfName,
+  Mark,
   SECTOR_BYTES,
   segmentName,
 } from "./log_format.ts";
-import { type LogScan, missingLog, scanLog, type SegmentScan } from "./log_scan.ts";
+import type { SegmentScan } from "./log_scan.ts";
 
 export interface FileLogOptions {
   readonly disk: Disk;
@@ -49,6 +52,7 @@ const noBody = new Uint8Array(0);
 /** A segment that gets no more batches, and still has to get its seal. */
 interface UnsealedSegment {
   readonly file: DiskFile;
+  readonly firstIndex: number;
   readonly tail: number;
   readonly chain: number;
 }
@@ -74,7 +78,10 @@ export class FileLog implements Log {
   #filled = 0;
   #chain = 0;
   #lastIndex = 0;
-  #sealedBytes = 0;
+  /** Bytes that hold frames in each sealed segment, by its first index. */
+  readonly #sealed = new Map<number, number>();
+  #segmentIndex = 1;
+  #snapshot: SnapshotInfo | null = null;
   #syncs = 0;
   #bytesAppended = 0;
   /** Frames are laid out here; grows to the largest batch. */
@@ -98,7 +105,17 @@ export class FileLog implements Log {
   }
 
   get bytes(): number {
-    return this.#sealedBytes + this.#tail;
+    let bytes = this.#tail;
+    for (const sealed of this.#sealed.values()) bytes += sealed;
+    return bytes;
+  }
+
+  get segments(): number {
+    return this.#sealed.size + 1;
+  }
+
+  get snapshot(): SnapshotInfo | null {
+    return this.#snapshot;
   }
 
   get bytesAppended(): number {
@@ -109,8 +126,8 @@ export class FileLog implements Log {
     return this.#syncs;
   }
 
-  async replay(visit: BatchVisitor): Promise<void> {
-    const scan = await scanLog(this.#disk, this.#directory, { batch: visit });
+  async replay(visitor: LogVisitor): Promise<void> {
+    const scan = await scanDirectory(this.#disk, this.#directory, visitor);
     if (scan === null) return await this.#createLog();
     if (scan.nodeId !== this.#options.nodeId) {
       throw new Error(
@@ -128,29 +145,40 @@ export class FileLog implements Log {
   }
 
   /** Takes up the log where `scan` found its end, and first mends what a crash left unfinished. */
-  async #continueLog(scan: LogScan): Promise<void> {
+  async #continueLog(scan: DirectoryScan): Promise<void> {
     const last = scan.segments[scan.segments.length - 1];
     this.#logId = scan.logId;
     this.#chain = last.chain;
     this.#lastIndex = scan.lastIndex;
-    await this.#removeLeftovers(scan.leftovers);
-    await this.#disk.syncDirectory(this.#directory);
+    this.#snapshot = scan.snapshot;
+    await this.#removeLeftovers(scan);
     for (const segment of scan.segments.slice(0, -1)) {
-      this.#sealedBytes += segment.tail;
+      this.#sealed.set(segment.firstIndex, segment.tail);
     }
     const before = scan.segments.at(-2);
     if (before) await this.#sealAgain(before);
+    this.#segmentIndex = last.firstIndex;
     this.#tail = last.tail;
     this.#filled = last.sizeBytes - last.sizeBytes % SECTOR_BYTES;
     this.#file = await this.#open(last.name);
     await this.#settleTail(this.#file, last);
   }
 
-  async #removeLeftovers(names: string[]): Promise<void> {
-    for (const name of names) {
+  /** Removes what nothing needs any more, after what is needed instead is known to be durable. */
+  async #removeLeftovers(scan: DirectoryScan): Promise<void> {
+    const { report } = this.#options;
+    const next = scan.snapshot === null ? "record 1" : `"${scan.snapshot.name}"`;
+    for (const { message } of scan.passedOver) report(`${message}; went on from ${next} instead`);
+    await this.#disk.syncDirectory(this.#directory);
+    for (const name of scan.leftovers) {
       await this.#disk.remove(join(this.#directory, name));
-      this.#options.report(`removed "${name}", left over from an unfinished write`);
+      report(`removed "${name}", left over from an unfinished write`);
     }
+    for (const name of scan.covered) {
+      await this.#disk.remove(join(this.#directory, name));
+      report(`removed "${name}", which ${next} stands for`);
+    }
+    await this.#disk.syncDirectory(this.#directory);
   }
 
   /**
@@ -173,17 +201,40 @@ export class FileLog implements Log {
     await this.#sync(file);
   }
 
-  async append(body: Uint8Array, count: number): Promise<void> {
+  append(body: Uint8Array, count: number): Promise<void> {
+    return this.#attempt(() => this.#appendFrame(body, count));
+  }
+
+  async cut(): Promise<number> {
+    // A segment without frames begins where a cut would be.
+    const isCut = () => this.#lastIndex < this.#segmentIndex;
+    await this.#attempt(() => isCut() ? Promise.resolve() : this.#nextSegment());
+    return this.#lastIndex;
+  }
+
+  /** Does what an attempt before this one was refused, then `step`. */
+  async #attempt(step: () => Promise<void>): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     try {
       if (this.#spoiledBytes > 0) await this.#wipe();
       if (this.#unsealed !== undefined) await this.#leaveSegment(this.#unsealed);
-      await this.#appendFrame(body, count);
+      await step();
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal === null) this.#failure = error;
       throw refusal ?? error;
     }
+  }
+
+  async drop(snapshot: SnapshotInfo): Promise<void> {
+    this.#snapshot = snapshot;
+    const names = await this.#disk.list(this.#directory);
+    // Oldest first: what a crash leaves is the newest part of the log, without a gap.
+    for (const name of names.filter((name) => isCovered(name, snapshot.index))) {
+      await this.#disk.remove(join(this.#directory, name));
+      this.#sealed.delete(indexOfName(name));
+    }
+    await this.#disk.syncDirectory(this.#directory);
   }
 
   #appendFrame(body: Uint8Array, count: number): Promise<void> {
@@ -266,7 +317,12 @@ export class FileLog implements Log {
   }
 
   #nextSegment(): Promise<void> {
-    this.#unsealed = { file: this.#file!, tail: this.#tail, chain: this.#chain };
+    this.#unsealed = {
+      file: this.#file!,
+      firstIndex: this.#segmentIndex,
+      tail: this.#tail,
+      chain: this.#chain,
+    };
     return this.#leaveSegment(this.#unsealed);
   }
 
@@ -274,10 +330,10 @@ export class FileLog implements Log {
    * The next segment is durable before the seal says that it is there. From the first step on there
    * is no way back: a batch that went to this segment would not be expected before the next one.
    */
-  async #leaveSegment({ file, tail, chain }: UnsealedSegment): Promise<void> {
+  async #leaveSegment({ file, firstIndex, tail, chain }: UnsealedSegment): Promise<void> {
     if (this.#file === file) {
       await this.#startSegment();
-      this.#sealedBytes += tail;
+      this.#sealed.set(firstIndex, tail);
     }
     await this.#seal(file, tail, chain, this.#lastIndex + 1);
     this.#unsealed = undefined;
@@ -305,12 +361,13 @@ export class FileLog implements Log {
     const firstIndex = this.#lastIndex + 1;
     const { nodeId } = this.#options;
     const header = { firstIndex, chain: this.#chain, logId: this.#logId, nodeId };
-    const { sector, checksum } = encodeSegmentHeader(header);
+    const { sector, checksum } = encodeFileHeader(Mark.segment, header);
     const bytes = new Uint8Array(SECTOR_BYTES + this.#zeros.length);
     bytes.set(sector);
     const name = segmentName(firstIndex);
     await createFile(this.#disk, this.#directory, name, bytes);
     this.#file = await this.#open(name);
+    this.#segmentIndex = firstIndex;
     this.#chain = checksum;
     this.#tail = SECTOR_BYTES;
     this.#filled = bytes.length;

@@ -1,29 +1,58 @@
 /**
  * The contract of a write-ahead log: batches of bytes go in, one at a time, and come out again after
- * a crash, in order, each whole. It knows nothing of keys and values.
+ * a crash, in order, each whole. A snapshot may stand for the oldest ones. The log knows nothing of
+ * keys and values.
  *
  * @module
  */
+import { InsufficientStorageError, UnavailableError } from "../lib/key_value.ts";
 
 /** Called for each batch, in order. `body` is only valid during the call. */
 export type BatchVisitor = (body: Uint8Array, firstIndex: number, count: number) => void;
+
+/** Called for each part of a snapshot, in order. `body` is only valid during the call. */
+export type PartVisitor = (kind: number, body: Uint8Array) => void;
+
+/** Gets what a log has: first all parts of the snapshot, if it begins with one, then the batches. */
+export interface LogVisitor {
+  readonly part: PartVisitor;
+  readonly batch: BatchVisitor;
+}
+
+/** A snapshot that is durable. */
+export interface SnapshotInfo {
+  /** Of the last record that is in it. */
+  readonly index: number;
+  readonly sizeBytes: number;
+}
+
+/** Why a log did not take what it was given; it is whole, and may take the next. */
+export type Refusal = InsufficientStorageError | UnavailableError;
+
+export function isRefusal(error: unknown): error is Refusal {
+  return error instanceof InsufficientStorageError || error instanceof UnavailableError;
+}
 
 /** A log of records, numbered from 1. */
 export interface Log {
   /** Index of the last record that is durable; 0 in an empty log. */
   readonly lastIndex: number;
-  /** Bytes on disk that hold frames. */
+  /** Bytes on disk that hold frames, without those that the snapshot stands for. */
   readonly bytes: number;
   /** Bytes of frames written since the log was opened. */
   readonly bytesAppended: number;
   /** Syncs since the log was opened. */
   readonly syncs: number;
+  /** Pieces that it is cut into. */
+  readonly segments: number;
+  /** What stands for the first records; null if the log begins with record 1. */
+  readonly snapshot: SnapshotInfo | null;
   /**
-   * Visits every batch that is durable. To be called once, before the first `append`.
+   * Visits all that is durable. To be called once, before anything else.
    *
    * @throws {DamageError} Something acknowledged is missing or changed.
    */
-  replay(visit: BatchVisitor): Promise<void>;
+  replay(visitor: LogVisitor): Promise<void>;
   /**
    * Adds a batch of `count` records and resolves when it cannot be lost any more. One batch at a
    * time. `body` must stay as it is until then.
@@ -37,5 +66,15 @@ export interface Log {
    * turn up in the log after a crash.
    */
   append(body: Uint8Array, count: number): Promise<void>;
+  /**
+   * Ends a segment, so that the records up to the index that this resolves with will not be touched
+   * any more and can be read for a snapshot. Not while a batch is being appended; fails as that does.
+   */
+  cut(): Promise<number>;
+  /**
+   * Removes what a snapshot stands for. May be called while a batch is being appended. A failure
+   * harms nothing: what is left is removed the next time.
+   */
+  drop(snapshot: SnapshotInfo): Promise<void>;
   close(): void;
 }

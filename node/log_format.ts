@@ -1,5 +1,6 @@
 /**
- * The format of the log on disk.
+ * The format of the log on disk; snapshots are made of the same sectors and frames, see
+ * `snapshot_format.ts`.
  *
  * A log is a row of segment files, named after the index of their first record. A segment is a row
  * of sectors of 512 bytes, the unit that a disk writes whole or not at all. Sector 0 is the segment's
@@ -13,16 +14,16 @@
  * The first byte of a sector is its mark: what it is, and never zero. So a sector that was written
  * is never all zeros, whatever the values are; and no value can look like the start of a frame.
  *
- * Segment header, padded with zeros to its sector (numbers are little-endian):
+ * Header of a segment, or of a snapshot, padded with zeros to its sector (numbers are little-endian):
  *
  * | offset | size | field |
  * | --- | --- | --- |
- * | 0 | 1 | mark F8 |
+ * | 0 | 1 | mark F8; of a snapshot B3 |
  * | 1 | 1 | version, 1 |
  * | 2 | 2 | 0; reserved |
  * | 4 | 8 | "sixpaths" |
- * | 12 | 8 | index of the first record |
- * | 20 | 4 | chain: checksum of the last batch in the segment before, 0 in the first segment |
+ * | 12 | 8 | index of the first record; of a snapshot, of the first one that is not in it |
+ * | 20 | 4 | chain: checksum of the last batch before that record, 0 if it is the first of all |
  * | 24 | 16 | log id, random, the same in all segments of a log |
  * | 40 | 1 + 63 | node id: length, then text |
  * | 508 | 4 | CRC-32 of bytes 0 to 508 |
@@ -32,7 +33,7 @@
  * | offset | size | field |
  * | --- | --- | --- |
  * | 0 | 1 | mark 9D |
- * | 1 | 1 | kind: 1 batch, 2 seal |
+ * | 1 | 1 | kind: 1 batch, 2 seal; in snapshots also 3 entries, 4 sessions |
  * | 2 | 2 | flags, 0; reserved |
  * | 4 | 4 | body length in bytes, without marks and padding |
  * | 8 | 8 | index of the first record; of a seal, of the record that would be next |
@@ -60,6 +61,8 @@
  *   frame is. A system that cuts a write short cuts it between sectors (Linux does it at pages).
  * - A segment's last frame is the seal, written when the next segment is durable. A segment that is
  *   sealed and has no next, or has a next with frames and is not sealed, has lost something.
+ * - A log need not begin with record 1: a snapshot may stand for the segments before. Then the first
+ *   segment follows the snapshot as it would follow the segment before: same chain, same ids.
  * - All else is *damage*: a checksum, mark, index or chain that does not fit, zeros in the middle, a
  *   file that is too short, a missing segment. So is a last frame that is all there and fails its
  *   checksum: it was acknowledged.
@@ -80,15 +83,18 @@ const MAGIC = new TextEncoder().encode("sixpaths");
 const LOG_ID_BYTES = 16;
 const NODE_ID_BYTES_MAX = 63;
 
-/** First byte of each sector that was written. Each pair differs in at least five bits. */
-export const Mark = { segment: 0xf8, frame: 0x9d, body: 0x67 } as const;
+/** First byte of each sector that was written. Each pair differs in at least four bits. */
+export const Mark = { segment: 0xf8, snapshot: 0xb3, frame: 0x9d, body: 0x67 } as const;
+/** What a file is, by the mark of its header. */
+export type FileMark = typeof Mark.segment | typeof Mark.snapshot;
 
 /** What a frame is. */
-export const FrameKind = { batch: 1, seal: 2 } as const;
+export const FrameKind = { batch: 1, seal: 2, entries: 3, sessions: 4 } as const;
 export type FrameKind = typeof FrameKind[keyof typeof FrameKind];
 
-/** What the first sector of a segment says. */
-export interface SegmentHeader {
+/** What the first sector of a segment or a snapshot says. */
+export interface FileHeader {
+  /** Of the first record in a segment; of the first record after a snapshot. */
   readonly firstIndex: number;
   readonly chain: number;
   /** 16 bytes. */
@@ -124,9 +130,25 @@ export function isSegmentName(name: string): boolean {
   return /^\d{16}\.log$/.test(name);
 }
 
-/** The header of a segment as its sector, and the checksum that its first frame is chained to. */
-export function encodeSegmentHeader(
-  header: SegmentHeader,
+/** The file name of the snapshot of all records up to `lastIndex`. */
+export function snapshotName(lastIndex: number): string {
+  return `${String(lastIndex).padStart(16, "0")}.snapshot`;
+}
+
+/** Whether a file name is that of a snapshot. */
+export function isSnapshotName(name: string): boolean {
+  return /^\d{16}\.snapshot$/.test(name);
+}
+
+/** The index in the name of a segment or a snapshot. */
+export function indexOfName(name: string): number {
+  return Number(name.slice(0, 16));
+}
+
+/** The header of a file as its sector, and the checksum that its first frame is chained to. */
+export function encodeFileHeader(
+  mark: FileMark,
+  header: FileHeader,
 ): { sector: Uint8Array<ArrayBuffer>; checksum: number } {
   const sector = new Uint8Array(SECTOR_BYTES);
   const view = new DataView(sector.buffer);
@@ -136,7 +158,7 @@ export function encodeSegmentHeader(
       `Node id has ${nodeId.length} bytes, expected at most ${NODE_ID_BYTES_MAX}`,
     );
   }
-  sector[0] = Mark.segment;
+  sector[0] = mark;
   sector[1] = VERSION;
   sector.set(MAGIC, 4);
   setUint53(view, 12, header.firstIndex);
@@ -149,18 +171,19 @@ export function encodeSegmentHeader(
   return { sector, checksum };
 }
 
-/** Reads the first sector of a segment. A text instead of a header says what is wrong with it. */
-export function decodeSegmentHeader(
+/** Reads the first sector of a file. A text instead of a header says what is wrong with it. */
+export function decodeFileHeader(
+  mark: FileMark,
   sector: Uint8Array,
-): { header: SegmentHeader; checksum: number } | string {
+): { header: FileHeader; checksum: number } | string {
   if (sector.length < SECTOR_BYTES) return `file ends after ${sector.length} bytes, in its header`;
   const view = new DataView(sector.buffer, sector.byteOffset, SECTOR_BYTES);
   const checksum = crc32(sector.subarray(0, HEADER_CHECKSUM_OFFSET));
   if (view.getUint32(HEADER_CHECKSUM_OFFSET, true) !== checksum) {
-    return "checksum of the segment header does not match";
+    return "checksum of the file header does not match";
   }
-  if (sector[0] !== Mark.segment || MAGIC.some((byte, i) => sector[4 + i] !== byte)) {
-    return "file is no segment of a log";
+  if (sector[0] !== mark || MAGIC.some((byte, i) => sector[4 + i] !== byte)) {
+    return mark === Mark.segment ? "file is no segment of a log" : "file is no snapshot";
   }
   if (sector[1] !== VERSION) return `version is ${sector[1]}, expected ${VERSION}`;
   const header = {
@@ -214,9 +237,9 @@ export function decodeFrameHeader(segment: Uint8Array, offset: number): FrameHea
   const view = new DataView(segment.buffer, segment.byteOffset + offset, FRAME_HEADER_BYTES);
   if (view.getUint32(24, true) !== crc32(segment.subarray(offset, offset + 24))) return null;
   const kind = segment[offset + 1];
-  if (kind !== FrameKind.batch && kind !== FrameKind.seal) return null;
+  if (kind < FrameKind.batch || kind > FrameKind.sessions) return null;
   return {
-    kind,
+    kind: kind as FrameKind,
     bodyLength: view.getUint32(4, true),
     firstIndex: getUint53(view, 8),
     count: view.getUint32(16, true),

@@ -1,6 +1,6 @@
 /**
- * Reads a log from its first byte to its last and proves on the way that nothing is missing or
- * changed. Starting a node and `main.ts check` both do it with this; it writes nothing.
+ * Reads the segments of a log from the first byte to the last and proves on the way that nothing is
+ * missing or changed. It writes nothing.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import type { BatchVisitor } from "./log.ts";
 import {
   bodyMatches,
   copyBody,
+  decodeFileHeader,
   decodeFrameHeader,
-  decodeSegmentHeader,
   frameBytes,
   type FrameHeader,
   FrameKind,
-  isSegmentName,
+  Mark,
   SECTOR_BYTES,
   segmentName,
 } from "./log_format.ts";
@@ -39,78 +39,73 @@ export interface SegmentScan {
   readonly tornBytes: number;
 }
 
-/** What a log turned out to hold. */
-export interface LogScan {
-  readonly segments: SegmentScan[];
-  readonly lastIndex: number;
+/** Whose log it is; the same in all its files. */
+export interface LogIdentity {
   readonly logId: Uint8Array;
   readonly nodeId: string;
-  /** Names of files that an unfinished write left behind. */
-  readonly leftovers: string[];
-}
-
-/** Gets what a scan finds, in order. */
-export interface LogVisitor {
-  readonly batch: BatchVisitor;
-  /** Called when all of a segment was read. */
-  readonly segment?: (segment: SegmentScan) => void;
 }
 
 /** What must come next: carried from frame to frame and from segment to segment. */
-interface Position {
+export interface Position {
   nextIndex: number;
   chain: number;
+  /** Null as long as no file was read. */
+  identity: LogIdentity | null;
+}
+
+export interface SegmentScanOptions {
+  /** What the first segment has to follow. */
+  readonly start: Position;
+  /** Stops after the sealed segment that ends with this record; default: reads all. */
+  readonly lastIndex?: number;
+  readonly visitor: {
+    readonly batch: BatchVisitor;
+    /** Called when all of a segment was read. */
+    readonly segment?: (segment: SegmentScan) => void;
+  };
 }
 
 /**
- * Reads the whole log in `directory`; null if it has no segment.
+ * Reads the segments with these names, of which there is at least one.
  *
  * @throws {DamageError} Anything is not as it was written; nothing after it was visited.
  */
-export async function scanLog(
+export async function scanSegments(
   disk: Disk,
   directory: string,
-  visitor: LogVisitor,
-): Promise<LogScan | null> {
-  const names = await disk.list(directory);
-  const segmentNames = names.filter(isSegmentName);
-  if (segmentNames.length === 0) return null;
-
-  const position: Position = { nextIndex: 1, chain: 0 };
+  names: readonly string[],
+  { start, lastIndex, visitor }: SegmentScanOptions,
+): Promise<LogIdentity & { segments: SegmentScan[]; lastIndex: number }> {
+  const position = { ...start };
   const segments: SegmentScan[] = [];
-  let identity: { logId: Uint8Array; nodeId: string } | undefined;
-  for (const name of segmentNames) {
+  for (const name of names) {
     const path = join(directory, name);
     const bytes = await readFile(disk, path);
     checkFollows(directory, segments.at(-1), position, name);
-    const header = openSegment(path, bytes, position, identity?.logId);
-    identity ??= header;
+    openSegment(path, bytes, position);
     const segment = scanFrames(directory, name, bytes, position, visitor.batch);
     checkSeal(directory, segments.at(-1), segment);
     segments.push(segment);
     visitor.segment?.(segment);
   }
   const last = segments[segments.length - 1];
-  if (last.sealed) {
-    const missing = segmentName(position.nextIndex);
-    throw new DamageError(
-      join(directory, missing),
-      0,
-      `segment is missing: the seal of "${last.name}" says that it was there`,
-    );
+  if (lastIndex === undefined) checkEnd(directory, position, last);
+  else if (!last.sealed || position.nextIndex !== lastIndex + 1) {
+    throw new RangeError(`Segment "${last.name}" is not one that ends with record ${lastIndex}`);
   }
-  return {
-    segments,
-    lastIndex: position.nextIndex - 1,
-    ...identity!,
-    leftovers: names.filter((name) => name.endsWith(".tmp")),
-  };
+  const { logId, nodeId } = position.identity!;
+  return { segments, lastIndex: position.nextIndex - 1, logId, nodeId };
 }
 
-/** The damage of a directory that has held a log and has no segment at all. */
-export function missingLog(directory: string): DamageError {
-  const path = join(directory, segmentName(1));
-  return new DamageError(path, 0, "segment is missing: the directory has held a log before");
+/** A segment that is sealed has a next one. */
+function checkEnd(directory: string, position: Position, last: SegmentScan): void {
+  if (!last.sealed) return;
+  const missing = segmentName(position.nextIndex);
+  throw new DamageError(
+    join(directory, missing),
+    0,
+    `segment is missing: the seal of "${last.name}" says that it was there`,
+  );
 }
 
 // A segment is read in one piece, up to 64 MiB for a moment: the scan then is plain loops over one
@@ -133,9 +128,9 @@ function checkFollows(
 ): void {
   const expected = segmentName(position.nextIndex);
   if (name === expected) return;
-  const after = before ? `after "${before.name}"` : "at the start of the log";
   const path = join(directory, expected);
-  throw new DamageError(path, 0, `segment is missing ${after}: the next one there is "${name}"`);
+  const reason = `segment is missing after "${before?.name}": the next one there is "${name}"`;
+  throw new DamageError(path, 0, reason);
 }
 
 /**
@@ -157,13 +152,9 @@ function checkSeal(
   );
 }
 
-function openSegment(
-  path: string,
-  bytes: Uint8Array,
-  position: Position,
-  logId: Uint8Array | undefined,
-): { logId: Uint8Array; nodeId: string } {
-  const decoded = decodeSegmentHeader(bytes.subarray(0, SECTOR_BYTES));
+/** Reads the header, which has to say that the segment comes next. */
+function openSegment(path: string, bytes: Uint8Array, position: Position): void {
+  const decoded = decodeFileHeader(Mark.segment, bytes.subarray(0, SECTOR_BYTES));
   if (typeof decoded === "string") throw new DamageError(path, 0, decoded);
   const { header, checksum } = decoded;
   if (header.firstIndex !== position.nextIndex) {
@@ -173,11 +164,17 @@ function openSegment(
       `first index is ${header.firstIndex}, expected ${position.nextIndex}`,
     );
   }
-  if (header.chain !== position.chain || logId?.some((byte, i) => header.logId[i] !== byte)) {
-    throw new DamageError(path, 0, "segment does not continue the one before");
+  if (header.chain !== position.chain || !belongsTo(header, position.identity)) {
+    throw new DamageError(path, 0, "segment does not continue what comes before it");
   }
   position.chain = checksum;
-  return { logId: header.logId, nodeId: header.nodeId };
+  position.identity ??= header;
+}
+
+function belongsTo(header: LogIdentity, identity: LogIdentity | null): boolean {
+  if (identity === null) return true;
+  return header.nodeId === identity.nodeId &&
+    header.logId.every((byte, i) => byte === identity.logId[i]);
 }
 
 /** Reads the frames of one segment up to its seal, its zeros or its torn last frame. */
@@ -224,6 +221,9 @@ function scanFrames(
       return result(false, tornFrame(path, bytes, tail, end));
     }
     if (header.kind === FrameKind.seal) return result(true, 0);
+    if (header.kind !== FrameKind.batch) {
+      throw new DamageError(path, tail, `kind of the frame is ${header.kind}, expected 1 or 2`);
+    }
     if (body.length < header.bodyLength) body = new Uint8Array(header.bodyLength * 2);
     copyBody(bytes, tail, header.bodyLength, body);
     visit(body.subarray(0, header.bodyLength), header.firstIndex, header.count);

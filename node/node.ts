@@ -8,10 +8,12 @@ import type { Clock } from "../lib/clock.ts";
 import { type CommandCursor, encodeCommand } from "../lib/command_codec.ts";
 import { type Command, CommandKind, Outcome, type Result, type Service } from "../lib/key_value.ts";
 import { Admission } from "./admission.ts";
-import { batchTime, forEachCommand } from "./batch.ts";
 import { CommitQueue, type Reply } from "./commit_queue.ts";
 import type { Log } from "./log.ts";
-import { Shard } from "./shard.ts";
+import { Replay } from "./replay.ts";
+import type { Shard } from "./shard.ts";
+import { Snapshotter, type SnapshotterOptions } from "./snapshotter.ts";
+import { stateHash } from "./state_hash.ts";
 
 export interface NodeOptions {
   readonly log: Log;
@@ -20,6 +22,8 @@ export interface NodeOptions {
   readonly hashKey: readonly [number, number];
   /** Bytes that the store may hold, see `admission.ts`. Default: no bound. */
   readonly storeBytesMax?: number;
+  /** How snapshots are taken. Without it none are, and the log grows for ever. */
+  readonly snapshots?: Omit<SnapshotterOptions, "log">;
 }
 
 /** A node that has replayed its log and may be asked. */
@@ -28,6 +32,7 @@ export class Node implements Service {
   readonly #shard: Shard;
   readonly #queue: CommitQueue;
   readonly #admission: Admission;
+  readonly #snapshotter: Snapshotter | null;
   readonly #clock: Clock;
   readonly #startedAt: number;
   #puts = 0;
@@ -39,7 +44,7 @@ export class Node implements Service {
   #misses = 0;
 
   private constructor(options: NodeOptions, shard: Shard, startTime: number) {
-    const { log, clock } = options;
+    const { log, clock, snapshots } = options;
     this.#log = log;
     this.#clock = clock;
     this.#shard = shard;
@@ -48,7 +53,17 @@ export class Node implements Service {
     const admission = this.#admission;
     const apply = (command: CommandCursor, index: number) => this.#apply(command, index);
     const recall = (command: CommandCursor) => this.#recall(command);
-    this.#queue = new CommitQueue({ log, clock, startTime, admission, apply, recall });
+    const snapshotter = snapshots === undefined ? null : new Snapshotter({ ...snapshots, log });
+    this.#snapshotter = snapshotter;
+    this.#queue = new CommitQueue({
+      log,
+      clock,
+      startTime,
+      admission,
+      apply,
+      recall,
+      betweenBatches: () => snapshotter?.betweenBatches(),
+    });
   }
 
   /**
@@ -57,20 +72,9 @@ export class Node implements Service {
    * @throws {DamageError} The log is not what was written.
    */
   static async start(options: NodeOptions): Promise<Node> {
-    const shard = new Shard({ hashKey: options.hashKey });
-    let time = 0;
-    await options.log.replay((body, firstIndex, count) => {
-      time = batchTime(body);
-      const found = forEachCommand(
-        body,
-        firstIndex,
-        (command, index) => shard.apply(command, index),
-      );
-      if (found !== count) {
-        throw new Error(`Batch at ${firstIndex} has ${found} records, not ${count}`);
-      }
-    });
-    return new Node(options, shard, time);
+    const replay = new Replay({ hashKey: options.hashKey });
+    await options.log.replay(replay);
+    return new Node(options, replay.shard, replay.time);
   }
 
   /** Rejects when the log has failed; the node is of no use then. */
@@ -141,6 +145,11 @@ export class Node implements Service {
     return result;
   }
 
+  /** See `state_hash.ts`; takes long. */
+  stateHash(): string {
+    return stateHash(this.#shard);
+  }
+
   health(): { status: string; lastIndex: number } {
     return { status: "ok", lastIndex: this.lastIndex };
   }
@@ -163,6 +172,11 @@ export class Node implements Service {
       refused_disk_full_total: this.#queue.diskFull,
       refused_memory_full_total: this.#admission.refused,
       log_bytes: this.#log.bytes,
+      segments: this.#log.segments,
+      snapshot_total: this.#snapshotter?.taken ?? 0,
+      snapshot_failures_total: this.#snapshotter?.failures ?? 0,
+      snapshot_bytes: this.#log.snapshot?.sizeBytes ?? 0,
+      snapshot_index: this.#log.snapshot?.index ?? 0,
       last_index: this.#log.lastIndex,
       keys: store.size,
       store_bytes: store.reservedBytes,
@@ -177,8 +191,9 @@ export class Node implements Service {
   }
 
   /** Takes no more writes, and resolves when those it has are durable and answered. */
-  close(): Promise<void> {
-    return this.#queue.close();
+  async close(): Promise<void> {
+    await this.#queue.close();
+    await this.#snapshotter?.close();
   }
 
   /** Resolves when every write that was taken is durable and answered. */

@@ -9,6 +9,7 @@ import { type DataDirectory, openDataDirectory } from "./data_directory.ts";
 import type { Disk } from "./disk.ts";
 import { FileLog, type FileLogOptions } from "./file_log.ts";
 import { Node } from "./node.ts";
+import type { TakeSnapshot } from "./snapshotter.ts";
 
 export interface OpenNodeOptions {
   readonly disk: Disk;
@@ -23,6 +24,10 @@ export interface OpenNodeOptions {
   readonly report: (line: string) => void;
   /** Default: a log on files with the sizes of `limits.ts`. */
   readonly openLog?: (options: FileLogOptions) => FileLog;
+  /** Takes snapshots of this directory. */
+  readonly takeSnapshot: TakeSnapshot;
+  /** Default: as in `limits.ts`. */
+  readonly snapshotGrowthBytesMin?: number;
 }
 
 /** A node that may be asked. Disposing of it makes durable and answers what it has accepted. */
@@ -43,7 +48,13 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenedNode> {
   const directory = resources.use(await openDataDirectory(disk, path, nodeId, report));
   const log = openLog(options, directory);
   resources.defer(() => log.close());
-  const node = await Node.start({ log, clock, hashKey: randomHashKey(options), storeBytesMax });
+  const snapshots = {
+    take: options.takeSnapshot,
+    report,
+    growthBytesMin: options.snapshotGrowthBytesMin,
+  };
+  const hashKey = randomHashKey(options);
+  const node = await Node.start({ log, clock, hashKey, storeBytesMax, snapshots });
   resources.defer(() => node.close());
   await directory.markExisting();
 

@@ -12,6 +12,7 @@ import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
 import { realDisk } from "./disk.ts";
 import { LinkServer } from "./link_server.ts";
 import { openNode } from "./open_node.ts";
+import { inThread } from "./snapshot_thread.ts";
 
 /** A node that serves. */
 export interface RunningNode {
@@ -56,6 +57,7 @@ export async function startNode(
       randomBytes: (target) => crypto.getRandomValues(target),
       storeBytesMax: storeBytesMax(options.memoryBytes ?? defaultMemoryBytes()),
       report,
+      takeSnapshot: inThread(config.data),
     }),
   );
 

@@ -308,15 +308,15 @@ export class Sessions {
     return this.#results.copyValue(this.#results.find(this.#key, 0, KEY_BYTES), target, 0);
   }
 
-  /** Visits the results of a session, each as the first `length` of some bytes, for a snapshot. */
-  forEachResult(session: number, visit: (bytes: Uint8Array, length: number) => void): void {
+  /** The results of a session, each as bytes that are valid until the next one is taken. */
+  *resultsOf(session: number): Generator<Uint8Array> {
     let left = this.#held[session];
     for (let seq = this.#top[session]; left > 0; seq--) {
       this.#find(session, seq);
       if (this.#place === 0) continue;
       left--;
       const target = this.#scratch(this.#results.valueLength(this.#place));
-      visit(target, this.#results.copyValue(this.#place, target, 0));
+      yield target.subarray(0, this.#results.copyValue(this.#place, target, 0));
     }
   }
 
@@ -329,7 +329,7 @@ export class Sessions {
     return session;
   }
 
-  /** Adds a result of this session, as {@linkcode forEachResult} showed it. */
+  /** Adds a result of this session, as {@linkcode resultsOf} has it. */
   restoreResult(session: number, bytes: Uint8Array, start: number, end: number): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#setKey(session, getUint53(view, start + SEQ_OFFSET) % SESSION_WINDOW);

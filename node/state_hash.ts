@@ -60,13 +60,13 @@ function addSessions(sum: HashSum, item: ByteWriter, sessions: Sessions): void {
     for (const number of [++place, top, latest, floor]) item.uint53(number);
     item.bytes(client, 0, clientLength);
     sum.add(item);
-    sessions.forEachResult(session, (bytes, length) => {
+    for (const result of sessions.resultsOf(session)) {
       item.clear();
       item.uint8(ItemKind.result);
       item.uint53(place);
-      item.bytes(bytes, 0, length);
+      item.bytes(result);
       sum.add(item);
-    });
+    }
   }
   item.clear();
   item.uint8(ItemKind.counts);

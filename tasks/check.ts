@@ -8,15 +8,16 @@ import { format as formatBytes } from "@std/fmt/bytes";
 import { checkDirectory, type CheckReport } from "../node/check.ts";
 import { isLocked } from "../node/data_directory.ts";
 import { realDisk } from "../node/disk.ts";
+import type { SnapshotScan } from "../node/snapshot_scan.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
 
 export const name = "check";
 export const summary = "Read a node's data directory and report damage";
 export const help = `Usage: main.ts check DIR
 
-Reads the data directory of a node, such as data/n1, from the first byte to the last and reports what
-it holds: segments, records, index range, keys, sessions, and the first damage with its file and
-offset. Changes nothing. A node that runs at the same time is not disturbed; its last batch may then
+Reads the data directory of a node, such as data/n1, as the node would at its start, and reports what
+it holds: snapshot, segments, records, index range, keys, sessions, and damage with its file and
+offset; of a damaged snapshot also what the node would use instead. Changes nothing. A node that runs at the same time is not disturbed; its last batch may then
 look unfinished.
 
 Exit codes: 0 whole, 1 damaged or not readable, 2 misuse.`;
@@ -30,7 +31,8 @@ export async function run(args: string[]): Promise<number> {
     throw new Failure(`Cannot check "${directory}": no node has written to it`);
   }
   console.log(format(report));
-  return report.damage === null ? ExitCode.done : ExitCode.failed;
+  const isWhole = report.damage === null && report.passedOver.length === 0;
+  return isWhole ? ExitCode.done : ExitCode.failed;
 }
 
 async function requireDirectory(path: string): Promise<void> {
@@ -44,24 +46,44 @@ async function requireDirectory(path: string): Promise<void> {
 }
 
 function format(report: CheckReport): string {
-  const { nodeId, segments, records, keys, sessions, leftovers, damage } = report;
+  const { nodeId, snapshot, segments, records, keys, sessions, leftovers, damage } = report;
   const lines = [
     `node      ${nodeId ?? "unknown"}`,
+    `snapshot  ${snapshot === null ? "none" : describeSnapshot(snapshot)}`,
     `segments  ${segments.length}${damage === null ? "" : " whole"}`,
     ...segments.map((segment) => `          ${describe(segment)}`),
     `records   ${records}${damage === null ? "" : " before the damage"}`,
-    `indexes   ${records === 0 ? "none" : `1 to ${records}`}`,
+    `indexes   ${formatRange(snapshot === null ? 1 : snapshot.index + 1, records)}`,
     `keys      ${keys}`,
     `sessions  ${sessions}`,
     ...leftovers.map((name) => `leftover  ${name}, which the next start removes`),
-    damage === null ? "damage    none" : `damage    ${damage.message}`,
+    ...formatDamage(report),
   ];
   return lines.join("\n");
 }
 
+/** Damage that stops a node, or that it gets around; a line each. */
+function formatDamage({ snapshot, passedOver, damage }: CheckReport): string[] {
+  const base = snapshot === null ? "record 1" : snapshot.name;
+  const lines = passedOver.map(({ message }) =>
+    `damage    ${message}; a node starts from ${base} instead`
+  );
+  if (damage !== null) lines.push(`damage    ${damage.message}; a node does not start`);
+  return lines.length === 0 ? ["damage    none"] : lines;
+}
+
+function formatRange(firstIndex: number, records: number): string {
+  return records === 0 ? "none" : `${firstIndex} to ${firstIndex + records - 1}`;
+}
+
+function describeSnapshot({ name, index, sizeBytes, totals }: SnapshotScan): string {
+  const size = formatBytes(sizeBytes, { binary: true });
+  return `${name}  1 to ${index}, ${size}, ${totals.keys} keys, ${totals.sessions} sessions`;
+}
+
 function describe(segment: CheckReport["segments"][number]): string {
   const { name, records, firstIndex, tail, sealed, tornBytes } = segment;
-  const range = records === 0 ? "no records" : `${firstIndex} to ${firstIndex + records - 1}`;
+  const range = records === 0 ? "no records" : formatRange(firstIndex, records);
   const torn = tornBytes === 0
     ? ""
     : `, then ${tornBytes} bytes of a last batch that was never acknowledged`;

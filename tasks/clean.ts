@@ -27,8 +27,8 @@ holds something other than the data of a node.
 
 Exit codes: 0 removed or nothing there, 1 refused, 2 misuse.`;
 
-/** The files of a node: its marker, the segments of its log, and what a crash left half made. */
-const NODE_FILE = /^(NODE|.+\.(log|tmp))$/;
+/** The files of a node: its marker, its log, its snapshots, and what a crash left half made. */
+const NODE_FILE = /^(NODE|.+\.(log|snapshot|tmp))$/;
 
 export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, { flags: { config: "text" } });

@@ -2,7 +2,8 @@
  * The programs that make up a cluster, and how one is started as a process of this same Deno.
  *
  * Each process may do what its part needs and nothing else: a node reads and writes its own data
- * directory and listens on its own two ports; a router listens on its port and connects to the link
+ * directory, listens on its own two ports, and reads its own source, which Deno asks of it to start
+ * the thread that takes snapshots; a router listens on its port and connects to the link
  * ports of the nodes; either may read the config file.
  *
  * @module
@@ -40,6 +41,10 @@ export interface Child {
 export type Spawn = (program: Program, onLine: (line: string) => void) => Child;
 
 const MAIN = fromFileUrl(new URL("../main.ts", import.meta.url));
+/** What a node has to read to load its snapshot thread. */
+const THREAD_SOURCES = ["../node", "../lib"].map((path) =>
+  fromFileUrl(new URL(path, import.meta.url))
+);
 
 export interface ProgramOptions {
   /** Where the config was read from; it was built in if there is none. */
@@ -61,7 +66,7 @@ export function programsOf(config: ClusterConfig, options: ProgramOptions = {}):
 function nodeProgram(node: NodeConfig, { configFile, memoryBytes }: ProgramOptions): Program {
   const { id, host, port, linkPort, data } = node;
   const permissions = [
-    allow("read", [data, ...configFile === undefined ? [] : [configFile]]),
+    allow("read", [data, ...THREAD_SOURCES, ...configFile === undefined ? [] : [configFile]]),
     allow("write", [data]),
     allow("net", [formatAddress(host, port), formatAddress(host, linkPort)]),
   ];

@@ -20,6 +20,8 @@ class HeldLog implements Log {
   readonly bytes = 0;
   readonly bytesAppended = 0;
   readonly syncs = 0;
+  readonly segments = 1;
+  readonly snapshot = null;
   /** Count of records in each batch that was appended, and its time. */
   readonly batches: number[] = [];
   readonly times: number[] = [];
@@ -54,6 +56,14 @@ class HeldLog implements Log {
     this.#settle.shift()!.reject(error);
   }
 
+  cut(): Promise<number> {
+    return Promise.resolve(this.lastIndex);
+  }
+
+  drop(): Promise<void> {
+    return Promise.resolve();
+  }
+
   close(): void {}
 }
 
@@ -74,7 +84,15 @@ function setUp() {
     passes: () => growing.size === 0,
     refusalOf: ({ seq }: CommandCursor) => growing.has(seq) ? full : null,
   };
-  const queue = new CommitQueue({ log, clock, startTime: 1000, admission, apply, recall });
+  const queue = new CommitQueue({
+    log,
+    clock,
+    startTime: 1000,
+    admission,
+    apply,
+    recall,
+    betweenBatches: () => {},
+  });
   const write = (seq: number) =>
     new Promise<Result>((resolve, reject) => {
       const command = { kind: CommandKind.put, client: "c", seq, key: "k", value: "v" };

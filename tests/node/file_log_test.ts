@@ -19,6 +19,8 @@ const FIRST = join(DIRECTORY, segmentName(1));
 
 interface Opened {
   log: FileLog;
+  /** Each part of the snapshot as text. */
+  parts: string[];
   /** Each batch as text, with its index: "1×2 body". */
   batches: string[];
   reports: string[];
@@ -28,6 +30,7 @@ async function openLog(
   disk: Disk,
   options: { existing?: boolean; segmentBytes?: number; fillBytes?: number } = {},
 ): Promise<Opened> {
+  const parts: string[] = [];
   const batches: string[] = [];
   const reports: string[] = [];
   const log = new FileLog({
@@ -40,10 +43,11 @@ async function openLog(
     segmentBytes: options.segmentBytes,
     fillBytes: options.fillBytes ?? 4096,
   });
-  await log.replay((body, firstIndex, count) => {
-    batches.push(nameOf(body, firstIndex, count));
+  await log.replay({
+    part: (kind, body) => parts.push(`${kind} ${body.length}:${crc32(body)}`),
+    batch: (body, firstIndex, count) => batches.push(nameOf(body, firstIndex, count)),
   });
-  return { log, batches, reports };
+  return { log, parts, batches, reports };
 }
 
 function nameOf(body: Uint8Array, firstIndex: number, count: number): string {
@@ -340,7 +344,11 @@ Deno.test("FileLog refuses a log that belongs to another node", async () => {
     existing: true,
     report: () => {},
   });
-  await assertRejects(() => log.replay(() => {}), Error, `belongs to node "n1", expected "n2"`);
+  await assertRejects(
+    () => log.replay({ part: () => {}, batch: () => {} }),
+    Error,
+    `belongs to node "n1", expected "n2"`,
+  );
 });
 
 Deno.test("FileLog removes what an unfinished segment left behind, and says so", async () => {

@@ -29,7 +29,10 @@ async function openLog(disk: SimulatedDisk): Promise<{ log: FileLog; replayed: s
     segmentBytes: 8192,
     fillBytes: 2048,
   });
-  await log.replay((body) => replayed.push(new TextDecoder().decode(body)));
+  await log.replay({
+    part: () => {},
+    batch: (body) => replayed.push(new TextDecoder().decode(body)),
+  });
   return { log, replayed };
 }
 

@@ -1,10 +1,11 @@
 import { assertEquals } from "@std/assert";
 import {
-  decodeSegmentHeader,
+  decodeFileHeader,
+  encodeFileHeader,
   encodeFrame,
-  encodeSegmentHeader,
   frameBytes,
   FrameKind,
+  Mark,
   SECTOR_BYTES,
 } from "../../node/log_format.ts";
 
@@ -32,14 +33,15 @@ Deno.test("encodeFrame() leaves no sector without a mark, whatever the body is",
   }
 });
 
-Deno.test("encodeSegmentHeader() writes the bytes of its table, and they are read back", () => {
+Deno.test("encodeFileHeader() writes the bytes of its table, and they are read back", () => {
   const logId = Uint8Array.from({ length: 16 }, (_, i) => i + 1);
   const header = { firstIndex: 2 ** 40 + 7, chain: 0xdeadbeef, logId, nodeId: "n1" };
-  const { sector, checksum } = encodeSegmentHeader(header);
+  const { sector, checksum } = encodeFileHeader(Mark.segment, header);
   assertEquals(
     sector.subarray(0, 44).toHex(),
     "f8010000" + "7369787061746873" + "0700000000010000" + "efbeadde" +
       "0102030405060708090a0b0c0d0e0f10" + "026e3100",
   );
-  assertEquals(decodeSegmentHeader(sector), { header, checksum });
+  assertEquals(decodeFileHeader(Mark.segment, sector), { header, checksum });
+  assertEquals(decodeFileHeader(Mark.snapshot, sector), "file is no snapshot");
 });

@@ -1,43 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import * as fc from "fast-check";
-import { ByteWriter } from "../../lib/byte_writer.ts";
-import { CommandCursor, encodeCommand } from "../../lib/command_codec.ts";
 import { type Command, CommandKind, Outcome, type Result } from "../../lib/key_value.ts";
 import { SESSION_WINDOW } from "../../lib/limits.ts";
-import type { SessionsOptions } from "../../node/sessions.ts";
-import { Shard } from "../../node/shard.ts";
-
-/** A shard that is fed commands as objects. */
-class Fed {
-  readonly shard: Shard;
-  index = 0;
-
-  constructor(options: Partial<SessionsOptions> = {}) {
-    this.shard = new Shard({ hashKey: [1, 2], ...options });
-  }
-
-  apply(command: Command): Result {
-    const writer = new ByteWriter();
-    encodeCommand(writer, command);
-    const cursor = new CommandCursor(writer.written());
-    cursor.moveTo(0, writer.length);
-    this.index++;
-    return this.shard.lastResult(this.index, this.shard.apply(cursor, this.index));
-  }
-
-  put(client: string, seq: number, key: string, value: string): Result {
-    return this.apply({ kind: CommandKind.put, client, seq, key, value });
-  }
-
-  delete(client: string, seq: number, key: string): Result {
-    return this.apply({ kind: CommandKind.delete, client, seq, key, value: "" });
-  }
-
-  check(): void {
-    this.shard.store.check();
-    this.shard.sessions.check();
-  }
-}
+import { Fed } from "./fed.ts";
 
 Deno.test("Shard.apply() answers a put with the value it overwrote, or nothing", () => {
   const fed = new Fed();

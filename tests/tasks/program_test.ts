@@ -5,6 +5,9 @@ import { programsOf } from "../../tasks/program.ts";
 import { Failure } from "../../tasks/subcommand.ts";
 
 const MAIN = fromFileUrl(new URL("../../main.ts", import.meta.url));
+const SOURCES = ["../../node", "../../lib"].map((path) =>
+  fromFileUrl(new URL(path, import.meta.url))
+);
 const CONFIG: ClusterConfig = {
   router: { host: "127.0.0.1", port: 8080 },
   nodes: [
@@ -13,12 +16,12 @@ const CONFIG: ClusterConfig = {
   ],
 };
 
-Deno.test("programsOf() lets a node touch its own directory and its own two ports only", () => {
+Deno.test("programsOf() lets a node touch its own directory, ports and source only", () => {
   const [node] = programsOf(CONFIG);
   assertEquals(node.args, [
     "run",
     "--no-prompt",
-    "--allow-read=data/n1",
+    `--allow-read=data/n1,${SOURCES}`,
     "--allow-write=data/n1",
     "--allow-net=127.0.0.1:8090,127.0.0.1:8190",
     MAIN,

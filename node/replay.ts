@@ -1,0 +1,51 @@
+/**
+ * Builds the state of a node from its log: when a node starts, when a snapshot is taken, and when a
+ * directory is checked, always by the same code.
+ *
+ * @module
+ */
+import { batchTime, forEachCommand } from "./batch.ts";
+import type { LogVisitor } from "./log.ts";
+import type { SessionsOptions } from "./sessions.ts";
+import { Shard } from "./shard.ts";
+import { SnapshotLoader } from "./snapshot_format.ts";
+
+/** Takes what a log has, and becomes the state after it. */
+export class Replay implements LogVisitor {
+  readonly shard: Shard;
+  readonly #loader: SnapshotLoader;
+  #time = 0;
+  #records = 0;
+
+  constructor(options: SessionsOptions) {
+    this.shard = new Shard(options);
+    this.#loader = new SnapshotLoader(this.shard);
+  }
+
+  /** Of the last batch, in milliseconds since 1970; 0 if there was none. */
+  get time(): number {
+    return this.#time;
+  }
+
+  /** Records applied, without those that a snapshot stood for. */
+  get records(): number {
+    return this.#records;
+  }
+
+  readonly part = (kind: number, body: Uint8Array): void => {
+    this.#time = this.#loader.load(kind, body)?.time ?? this.#time;
+  };
+
+  readonly batch = (body: Uint8Array, firstIndex: number, count: number): void => {
+    this.#time = batchTime(body);
+    const found = forEachCommand(
+      body,
+      firstIndex,
+      (command, index) => this.shard.apply(command, index),
+    );
+    if (found !== count) {
+      throw new Error(`Batch at ${firstIndex} has ${found} records, not ${count}`);
+    }
+    this.#records += count;
+  };
+}

@@ -1,0 +1,215 @@
+/**
+ * The format of a snapshot: all that a node holds after one record of its log, in one file, named
+ * after the index of that record. It stands for every segment up to there.
+ *
+ *     ┌────────┬─────────┬─────────┬──────────┬──────────┬──────┐
+ *     │ header │ entries │ entries │ sessions │ sessions │ seal │
+ *     │ B3 …   │ 9D …    │ 9D …    │ 9D …     │ 9D …     │ 9D … │
+ *     └────────┴─────────┴─────────┴──────────┴──────────┴──────┘
+ *
+ * Sectors, header and frames are those of a segment, see `log_format.ts`. The header says what that of
+ * the segment after it says: its first index, the chain, log and node id. In frames, index and number
+ * count items, from 1 in each snapshot. The chain runs from the header to the seal, and the file ends
+ * with the seal: so a flipped bit, a cut and anything behind the end are known. A snapshot is never
+ * torn: it gets its name only when it is durable and was read back. All that does not fit is damage.
+ *
+ * Body of an *entries* frame, once per key (numbers are little-endian):
+ *
+ * | size | field |
+ * | --- | --- |
+ * | 4 + 4 | key length k and value length v, in bytes |
+ * | k + v | key, value |
+ *
+ * Body of a *sessions* frame: sessions, the one that has been idle for longest first, so that they
+ * come back in the order that decides which one is evicted. Each is followed by its results, which may
+ * go on in the next frame.
+ *
+ * | size | session | result |
+ * | --- | --- | --- |
+ * | 4 | 1 | 2 |
+ * | 4 | client length c, in bytes | length r, in bytes |
+ * | 24 or r | highest seq, seq applied last, floor: 8 each | as `sessions.ts` has it |
+ * | c or 0 | client | |
+ *
+ * Body of the *seal*: the number of keys and of sessions, the time of the last batch, and the two
+ * counts of `sessions.ts` (sessions evicted, results dropped), 8 bytes each.
+ *
+ * @module
+ */
+import { ByteWriter, getUint53 } from "../lib/byte_writer.ts";
+import { CLIENT_BYTES_MAX, SNAPSHOT_FRAME_BYTES } from "../lib/limits.ts";
+import { FrameKind } from "./log_format.ts";
+import type { Sessions } from "./sessions.ts";
+import type { Shard } from "./shard.ts";
+import type { Table } from "./table.ts";
+
+/** What the seal of a snapshot says. */
+export interface SnapshotTotals {
+  readonly keys: number;
+  readonly sessions: number;
+  /** Of the last batch before the snapshot, in milliseconds since 1970. */
+  readonly time: number;
+  readonly evictions: number;
+  readonly drops: number;
+}
+
+/** The body of a frame. `body` is valid until the next one is taken. */
+export interface SnapshotPart {
+  readonly kind: FrameKind;
+  readonly body: Uint8Array;
+  /** Number of items in it. */
+  readonly count: number;
+}
+
+const ItemKind = { session: 1, result: 2 } as const;
+const ITEM_HEADER_BYTES = 8;
+const SESSION_STATE_BYTES = 24;
+
+/** All of a shard, part by part. It must not change until the last one was taken. */
+export function* partsOf(shard: Shard, time: number): Generator<SnapshotPart> {
+  yield* inFrames(FrameKind.entries, entriesOf(shard.store));
+  yield* inFrames(FrameKind.sessions, sessionsOf(shard.sessions));
+  yield { kind: FrameKind.seal, body: totalsOf(shard, time), count: 0 };
+}
+
+/** Appends one item to a body. */
+type AppendItem = (body: ByteWriter) => void;
+
+function* inFrames(kind: FrameKind, items: Iterable<AppendItem>): Generator<SnapshotPart> {
+  const body = new ByteWriter(2 * SNAPSHOT_FRAME_BYTES);
+  let count = 0;
+  for (const append of items) {
+    append(body);
+    count++;
+    if (body.length < SNAPSHOT_FRAME_BYTES) continue;
+    yield { kind, body: body.written(), count };
+    body.clear();
+    count = 0;
+  }
+  if (count > 0) yield { kind, body: body.written(), count };
+}
+
+function* entriesOf(store: Table): Generator<AppendItem> {
+  for (const { key, value } of store.entries()) {
+    yield (body) => {
+      body.uint32(key.length);
+      body.uint32(value.length);
+      body.bytes(key);
+      body.bytes(value);
+    };
+  }
+}
+
+function* sessionsOf(sessions: Sessions): Generator<AppendItem> {
+  const client = new Uint8Array(CLIENT_BYTES_MAX);
+  for (const session of sessions.numbers()) {
+    const clientLength = sessions.copyClient(session, client);
+    const { top, latest, floor } = sessions.stateOf(session);
+    yield (body) => {
+      body.uint32(ItemKind.session);
+      body.uint32(clientLength);
+      body.uint53(top);
+      body.uint53(latest);
+      body.uint53(floor);
+      body.bytes(client, 0, clientLength);
+    };
+    for (const result of sessions.resultsOf(session)) {
+      yield (body) => {
+        body.uint32(ItemKind.result);
+        body.uint32(result.length);
+        body.bytes(result);
+      };
+    }
+  }
+}
+
+function totalsOf({ store, sessions }: Shard, time: number): Uint8Array {
+  const body = new ByteWriter(64);
+  for (const total of [store.size, sessions.size, time, sessions.evictions, sessions.drops]) {
+    body.uint53(total);
+  }
+  return body.written();
+}
+
+/** Reads the body of a seal. */
+export function decodeTotals(body: Uint8Array): SnapshotTotals {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  const [keys, sessions, time, evictions, drops] = [0, 8, 16, 24, 32]
+    .map((offset) => getUint53(view, offset));
+  return { keys, sessions, time, evictions, drops };
+}
+
+/** An entry in the body of a frame: the key up to `valueStart`, then the value up to `end`. */
+export interface EntryPlace {
+  readonly keyStart: number;
+  readonly valueStart: number;
+  readonly end: number;
+}
+
+/** Where the entries in the body of an entries frame are. */
+export function* entryPlaces(body: Uint8Array): Generator<EntryPlace> {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  for (let start = 0; start < body.length;) {
+    const keyStart = start + ITEM_HEADER_BYTES;
+    const valueStart = keyStart + view.getUint32(start, true);
+    const end = valueStart + view.getUint32(start + 4, true);
+    yield { keyStart, valueStart, end };
+    start = end;
+  }
+}
+
+/** Fills an empty shard with what a snapshot has, part by part. */
+export class SnapshotLoader {
+  readonly #shard: Shard;
+  /** To which the next result belongs; it may stand in the part before. */
+  #session = 0;
+
+  constructor(shard: Shard) {
+    this.#shard = shard;
+  }
+
+  /** Returns the totals with the last part. @throws {Error} They are not what was loaded. */
+  load(kind: number, body: Uint8Array): SnapshotTotals | null {
+    if (kind === FrameKind.entries) this.#loadEntries(body);
+    else if (kind === FrameKind.sessions) this.#loadSessions(body);
+    else return this.#finish(decodeTotals(body));
+    return null;
+  }
+
+  #loadEntries(body: Uint8Array): void {
+    const { store } = this.#shard;
+    for (const { keyStart, valueStart, end } of entryPlaces(body)) {
+      store.set(body, keyStart, valueStart, body, valueStart, end);
+    }
+  }
+
+  #loadSessions(body: Uint8Array): void {
+    const { sessions } = this.#shard;
+    const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+    for (let start = 0; start < body.length;) {
+      const length = view.getUint32(start + 4, true);
+      const stateStart = start + ITEM_HEADER_BYTES;
+      if (view.getUint32(start, true) === ItemKind.result) {
+        start = stateStart + length;
+        sessions.restoreResult(this.#session, body, stateStart, start);
+        continue;
+      }
+      const [top, latest, floor] = [0, 8, 16].map((offset) => getUint53(view, stateStart + offset));
+      const clientStart = stateStart + SESSION_STATE_BYTES;
+      start = clientStart + length;
+      this.#session = sessions.restore(body, clientStart, start, { top, latest, floor });
+    }
+  }
+
+  #finish(totals: SnapshotTotals): SnapshotTotals {
+    const { store, sessions } = this.#shard;
+    if (store.size !== totals.keys || sessions.size !== totals.sessions) {
+      throw new Error(
+        `Snapshot has ${store.size} keys and ${sessions.size} sessions, ` +
+          `expected ${totals.keys} and ${totals.sessions}`,
+      );
+    }
+    sessions.restoreCounts(totals);
+    return totals;
+  }
+}

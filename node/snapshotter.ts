@@ -1,0 +1,112 @@
+/**
+ * Decides when a snapshot is taken, has it taken while the node goes on, and then lets the log drop
+ * what it stands for.
+ *
+ *     log grown enough ─▶ log.cut ─▶ take: snapshot of all before the cut ─▶ log.drop
+ *       between batches                elsewhere, as long as it takes
+ *
+ * A snapshot that fails is no harm: the log has everything, and it is tried again when the log has
+ * grown by as much again.
+ *
+ * @module
+ */
+import { SNAPSHOT_GROWTH_BYTES_MIN } from "../lib/limits.ts";
+import { isRefusal, type Log, type SnapshotInfo } from "./log.ts";
+
+/**
+ * Takes a snapshot of the log up to `index`, where it was cut. Resolves when it is durable and was
+ * read back. Rejects soon when `signal` is aborted: the node stops.
+ */
+export type TakeSnapshot = (index: number, signal: AbortSignal) => Promise<SnapshotInfo>;
+
+export interface SnapshotterOptions {
+  readonly log: Log;
+  readonly take: TakeSnapshot;
+  /** Told of each failure, in one line. */
+  readonly report: (line: string) => void;
+  /** Default: `SNAPSHOT_GROWTH_BYTES_MIN`. */
+  readonly growthBytesMin?: number;
+}
+
+/** See the module's own comment. */
+export class Snapshotter {
+  readonly #options: SnapshotterOptions;
+  readonly #log: Log;
+  readonly #growthBytesMin: number;
+  readonly #stopping = new AbortController();
+  /** The one that is being taken. Never rejects. */
+  #running: Promise<void> | null = null;
+  /** Bytes that the log has to have appended before the next one is taken. */
+  #dueAtBytes: number;
+  #taken = 0;
+  #failures = 0;
+
+  constructor(options: SnapshotterOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#growthBytesMin = options.growthBytesMin ?? SNAPSHOT_GROWTH_BYTES_MIN;
+    this.#dueAtBytes = this.#growthBytes() - this.#log.bytes;
+  }
+
+  /** Snapshots taken since the start. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** Snapshots that failed since the start. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /**
+   * To be called between two batches: begins a snapshot if one is due. The next batch has to wait
+   * for what this returns, if anything: the cut of the log.
+   *
+   * @throws {Error} The log has failed.
+   */
+  betweenBatches(): Promise<void> | undefined {
+    if (this.#log.bytesAppended < this.#dueAtBytes || this.#running !== null) return;
+    return this.#begin();
+  }
+
+  /** Breaks off what is being taken. */
+  async close(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  async #begin(): Promise<void> {
+    this.#dueAtBytes = this.#log.bytesAppended + this.#growthBytes();
+    try {
+      const index = await this.#log.cut();
+      this.#running = this.#take(index).finally(() => this.#running = null);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      this.#fail(error);
+    }
+  }
+
+  async #take(index: number): Promise<void> {
+    const { signal } = this.#stopping;
+    try {
+      const snapshot = await this.#options.take(index, signal);
+      await this.#log.drop(snapshot);
+      this.#taken++;
+    } catch (error) {
+      if (!signal.aborted) this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failures++;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#options.report(
+      `snapshot failed: ${reason}; the log is kept, and it is tried again when that has grown more`,
+    );
+  }
+
+  /** By how much the log has to grow: its size and that of the snapshot stay in proportion. */
+  #growthBytes(): number {
+    return Math.max(this.#growthBytesMin, this.#log.snapshot?.sizeBytes ?? 0);
+  }
+}

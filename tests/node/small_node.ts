@@ -1,0 +1,85 @@
+/**
+ * A node on a simulated disk whose segments and snapshots are so small that a few writes fill them.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { systemClock } from "../../lib/clock.ts";
+import { type Command, CommandKind } from "../../lib/key_value.ts";
+import { FileLog } from "../../node/file_log.ts";
+import { type OpenedNode, openNode } from "../../node/open_node.ts";
+import { writeSnapshot } from "../../node/snapshot.ts";
+import type { TakeSnapshot } from "../../node/snapshotter.ts";
+import { until } from "../until.ts";
+import type { SimulatedDisk } from "./simulated_disk.ts";
+
+export const DIRECTORY = "n1";
+
+export interface SmallNodeOptions {
+  /** Default: snapshots are taken in this process. */
+  readonly take?: TakeSnapshot;
+  /** Bytes by which the log grows before a snapshot is taken. Default: eight small writes. */
+  readonly growthBytesMin?: number;
+}
+
+/** A node, and what it reported. */
+export interface SmallNode extends OpenedNode {
+  readonly reports: string[];
+}
+
+/** Opens the node `n1` on `disk`. */
+export async function openSmallNode(
+  disk: SimulatedDisk,
+  options: SmallNodeOptions = {},
+): Promise<SmallNode> {
+  const reports: string[] = [];
+  const opened = await openNode({
+    disk,
+    clock: systemClock,
+    directory: DIRECTORY,
+    nodeId: "n1",
+    randomBytes: (target) => target.fill(7),
+    report: (line) => reports.push(line),
+    openLog: (options) => new FileLog({ ...options, segmentBytes: 16 * 1024, fillBytes: 1024 }),
+    takeSnapshot: options.take ?? takeFrom(disk),
+    snapshotGrowthBytesMin: options.growthBytesMin ?? 8 * 512,
+  });
+  return Object.assign(opened, { reports });
+}
+
+/** Takes snapshots of the node on `disk` in this process. */
+export function takeFrom(disk: SimulatedDisk): TakeSnapshot {
+  return (index) => writeSnapshot({ disk, directory: DIRECTORY, index, hashKey: [5, 6] });
+}
+
+/** The i-th of a row of writes, from 0: three clients, seven keys, some of them deleted at times. */
+export function writeOf(i: number): Command {
+  const kind = i % 10 === 9 ? CommandKind.delete : CommandKind.put;
+  return {
+    kind,
+    client: `client ${i % 3}`,
+    seq: 1 + Math.floor(i / 3),
+    key: `key ${i % 7}`,
+    value: kind === CommandKind.put ? `value ${i} `.repeat(1 + i % 5) : "",
+  };
+}
+
+/** Writes from the `first` of {@linkcode writeOf} up to, without, `end`, one after the other. */
+export async function write({ node }: OpenedNode, first: number, end: number): Promise<void> {
+  for (let i = first; i < end; i++) await node.write(writeOf(i));
+}
+
+/** Resolves when the node has taken `count` snapshots in all, or failed to. */
+export function snapshots({ node }: OpenedNode, count: number): Promise<void> {
+  const done = () => node.metrics().snapshot_total + node.metrics().snapshot_failures_total;
+  return until(() => done() >= count, `${count} snapshots`);
+}
+
+/** The names of the files of the node, without its marker. */
+export async function filesOf(disk: SimulatedDisk): Promise<string[]> {
+  return (await disk.list(DIRECTORY)).filter((name) => name !== "NODE");
+}
+
+export function pathOf(name: string): string {
+  return join(DIRECTORY, name);
+}

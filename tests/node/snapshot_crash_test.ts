@@ -1,0 +1,165 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { Outcome } from "../../lib/key_value.ts";
+import { SimulatedDisk, type Survives } from "./simulated_disk.ts";
+import { openSmallNode, snapshots, write, writeOf } from "./small_node.ts";
+
+/** Writes of the workload: enough for two snapshots. */
+const WRITES = 20;
+/** Old data that a crash finds the node with: its snapshot has an older one to take the place of. */
+const WRITES_BEFORE = 12;
+
+/** What is found after a crash; null: all, as when only the process died. */
+const CRASHES: (Survives | null)[] = [
+  null,
+  () => true,
+  () => false,
+  (_, sector) => sector % 2 === 0,
+];
+
+function crashed(disk: SimulatedDisk, survives: Survives | null): SimulatedDisk {
+  disk.beforeCall = () => {};
+  if (survives !== null) return disk.crash(survives);
+  const found = disk.copy();
+  for (const content of found.files.values()) content.locked = false;
+  return found;
+}
+
+/** A disk with a node that has taken snapshots, stopped; and the hash of its state. */
+async function before(): Promise<SimulatedDisk> {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk);
+  await write(opened, 0, WRITES_BEFORE);
+  await snapshots(opened, 1);
+  return disk;
+}
+
+/** The hash of the state after each write of the workload, from the one after none of them. */
+async function hashesOf(disk: SimulatedDisk): Promise<string[]> {
+  await using opened = await openSmallNode(disk);
+  const hashes = [opened.node.stateHash()];
+  for (let i = 0; i < WRITES; i++) {
+    await opened.node.write(writeOf(WRITES_BEFORE + i));
+    hashes.push(opened.node.stateHash());
+  }
+  return hashes;
+}
+
+/** Runs the workload until the disk fails, at its n-th call. Returns how much was acknowledged. */
+async function runUntil(disk: SimulatedDisk, crashAt: number): Promise<number> {
+  let calls = 0;
+  disk.beforeCall = () => {
+    if (++calls >= crashAt) throw new Error("Crash");
+  };
+  let acknowledged = 0;
+  try {
+    const opened = await openSmallNode(disk);
+    try {
+      for (; acknowledged < WRITES; acknowledged++) {
+        await opened.node.write(writeOf(WRITES_BEFORE + acknowledged));
+      }
+      await snapshots(opened, 2);
+    } finally {
+      await opened[Symbol.asyncDispose]();
+    }
+  } catch (error) {
+    assertMatch(String(error), /Crash|log failed/, `call ${crashAt}`);
+  }
+  return calls < crashAt ? -1 : acknowledged;
+}
+
+Deno.test("Node has the old state or the new after a crash at every disk call, snapshots among them", async () => {
+  const start = await before();
+  const hashes = await hashesOf(start.copy());
+  for (let crashAt = 1;; crashAt++) {
+    const disk = start.copy();
+    const acknowledged = await runUntil(disk, crashAt);
+    if (acknowledged < 0) return assert(crashAt > 80, `only ${crashAt} disk calls`);
+    for (const [form, survives] of CRASHES.entries()) {
+      const context = `crash at call ${crashAt}, form ${form}, ${acknowledged} acknowledged`;
+      const found = crashed(disk, survives);
+      await using again = await openSmallNode(found);
+      const possible = hashes.slice(acknowledged, acknowledged + 2);
+      assert(possible.includes(again.node.stateHash()), context);
+      if (form > 0) continue;
+      // Sent again, nothing is applied twice; and what is written now is as safe as ever.
+      const { outcome } = await again.node.write(writeOf(WRITES_BEFORE + acknowledged - 1));
+      assertEquals(outcome, Outcome.duplicate, context);
+      const hash = again.node.stateHash();
+      await using later = await openSmallNode(crashed(found, () => false));
+      assertEquals(later.node.stateHash(), hash, context);
+    }
+  }
+});
+
+Deno.test("Node has the old state or the new after a crash at every disk call of a recovery", async () => {
+  const start = await before();
+  const hashes = await hashesOf(start.copy());
+  let recoveries = 0;
+  for (let crashAt = 1;; crashAt += 3) {
+    const disk = start.copy();
+    const acknowledged = await runUntil(disk, crashAt);
+    if (acknowledged < 0) break;
+    const possible = hashes.slice(acknowledged, acknowledged + 2);
+    for (let secondAt = 1;; secondAt++) {
+      const found = crashed(disk, secondAt % 2 === 0 ? () => true : null);
+      let calls = 0;
+      found.beforeCall = () => {
+        if (++calls >= secondAt) throw new Error("Crash");
+      };
+      const context = `crash at call ${crashAt}, then at ${secondAt} of the recovery`;
+      try {
+        await using _again = await openSmallNode(found);
+        break;
+      } catch (error) {
+        assertStringIncludes(String(error), "Crash", context);
+      }
+      recoveries++;
+      await using again = await openSmallNode(crashed(found, CRASHES[secondAt % 4]));
+      assert(possible.includes(again.node.stateHash()), context);
+    }
+  }
+  assert(recoveries > 60, `${recoveries} recoveries`);
+});
+
+/** Whether a call is one that may fail without stopping the node: only a snapshot needs it. */
+function isHarmless(call: string): boolean {
+  return call.includes(".snapshot") || call.startsWith("remove");
+}
+
+Deno.test("Node loses nothing when any one disk call fails, and goes on if it was a snapshot's", async () => {
+  const start = await before();
+  const hashes = await hashesOf(start.copy());
+  let harmless = 0;
+  for (const code of ["EIO", "ENOSPC"]) {
+    for (let failAt = 1;; failAt++) {
+      const disk = start.copy();
+      let calls = 0;
+      let failed = "";
+      disk.beforeCall = (call, path) => {
+        if (++calls !== failAt) return;
+        failed = `${call} ${path}`;
+        throw Object.assign(new Error(`Failed on purpose: ${code}`), { code });
+      };
+      let acknowledged = 0;
+      try {
+        await using opened = await openSmallNode(disk);
+        for (; acknowledged < WRITES; acknowledged++) {
+          await opened.node.write(writeOf(WRITES_BEFORE + acknowledged));
+        }
+        await snapshots(opened, 2);
+        if (isHarmless(failed)) harmless++;
+      } catch (error) {
+        assert(!isHarmless(failed), `${error} after the failure of ${failed}`);
+      }
+      if (calls < failAt) break;
+      const again = crashed(disk, () => true);
+      await using reopened = await openSmallNode(again);
+      const context = `${code} of ${failed}, ${acknowledged} acknowledged`;
+      assert(
+        hashes.slice(acknowledged, acknowledged + 2).includes(reopened.node.stateHash()),
+        context,
+      );
+    }
+  }
+  assert(harmless > 25, `${harmless} failures of snapshots`);
+});

@@ -1,0 +1,61 @@
+/**
+ * The story of a node that writes more than it keeps, as a real process with the permissions that the
+ * supervisor gives it: it takes a snapshot in a thread of its own, is killed, and starts from it.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { formatAddress } from "../../lib/config.ts";
+import { SNAPSHOT_GROWTH_BYTES_MIN } from "../../lib/limits.ts";
+import { programsOf } from "../../tasks/program.ts";
+import { startMain, temporaryDirectory, waitFor, writeConfig } from "../process.ts";
+
+const VALUE_BYTES = 1_000_000;
+const KEYS = 4;
+const WRITES = Math.ceil(SNAPSHOT_GROWTH_BYTES_MIN / VALUE_BYTES) + KEYS;
+
+function valueOf(seq: number): string {
+  return `${seq} `.padEnd(VALUE_BYTES, "x");
+}
+
+Deno.test("a node takes a snapshot with the permissions it has, and a killed one starts from it", async () => {
+  await using directory = await temporaryDirectory();
+  const { file, config } = await writeConfig(directory.path, 1);
+  const [{ host, port, data }] = config.nodes;
+  await Deno.mkdir(data);
+  const url = `http://${formatAddress(host, port)}`;
+  const permissions = programsOf(config, { configFile: file })[0].args.filter((arg) =>
+    arg.startsWith("--allow")
+  );
+  const args = ["node", "--id", "n1", "--config", file];
+  const put = async (seq: number) => {
+    const body = { client: "c", seq, key: `k${seq % KEYS}`, value: valueOf(seq) };
+    const response = await fetch(`${url}/put`, { method: "POST", body: JSON.stringify(body) });
+    return await response.json();
+  };
+  {
+    await using node = startMain(args, { permissions });
+    await node.line(/^listening/);
+    for (let seq = 1; seq <= WRITES; seq++) assertEquals((await put(seq)).success, true);
+    await waitFor("a snapshot", async () => {
+      const { snapshot_total, snapshot_failures_total } = await (await fetch(`${url}/metrics`))
+        .json();
+      assertEquals(snapshot_failures_total, 0, node.stderr.join("\n"));
+      return snapshot_total > 0;
+    });
+    node.kill("SIGKILL");
+    await node.exit();
+  }
+  await using check = startMain(["check", data]);
+  assertEquals((await check.exit()).code, 0);
+  assertMatch(check.stdout.join("\n"), /^snapshot {2}\d{16}\.snapshot {2}1 to \d+, .*, 4 keys/m);
+
+  await using again = startMain(args, { permissions });
+  await again.line(/^listening/);
+  for (let seq = WRITES - KEYS + 1; seq <= WRITES; seq++) {
+    const { value } = await (await fetch(`${url}/get?key=k${seq % KEYS}`)).json();
+    assert(value === valueOf(seq), `value of write ${seq}`);
+  }
+  assertEquals((await put(1)).duplicate, true, "a write from before the snapshot, sent again");
+});
