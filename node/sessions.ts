@@ -67,6 +67,25 @@ export interface SessionState {
   readonly floor: number;
 }
 
+/** A result as people read it. */
+export interface RememberedResult {
+  readonly seq: number;
+  readonly logIndex: number;
+  readonly prevValue: string | null;
+}
+
+/** Reads a result as {@linkcode Sessions.resultsOf} has it. */
+export function decodeResult(bytes: Uint8Array): RememberedResult {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const isForgotten = view.getUint32(FLAGS_OFFSET, true) === FORGOTTEN;
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  return {
+    seq: getUint53(view, SEQ_OFFSET),
+    logIndex: getUint53(view, LOG_INDEX_OFFSET),
+    prevValue: isForgotten ? null : decoder.decode(bytes.subarray(PREV_VALUE_OFFSET)),
+  };
+}
+
 /** The sessions of one node. */
 export class Sessions {
   readonly #clients: Table;

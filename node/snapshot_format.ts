@@ -39,7 +39,7 @@
 import { ByteWriter, getUint53 } from "../lib/byte_writer.ts";
 import { CLIENT_BYTES_MAX, SNAPSHOT_FRAME_BYTES } from "../lib/limits.ts";
 import { FrameKind } from "./log_format.ts";
-import type { Sessions } from "./sessions.ts";
+import type { Sessions, SessionState } from "./sessions.ts";
 import type { Shard } from "./shard.ts";
 import type { Table } from "./table.ts";
 
@@ -158,6 +158,36 @@ export function* entryPlaces(body: Uint8Array): Generator<EntryPlace> {
   }
 }
 
+/** A session or a result in the body of a frame. */
+export interface SessionItem {
+  /** Null in a result, which belongs to the session before it. */
+  readonly state: SessionState | null;
+  /** Where the client of a session is, or all of a result. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What the body of a sessions frame has, in order. */
+export function* sessionItems(body: Uint8Array): Generator<SessionItem> {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  for (let at = 0; at < body.length;) {
+    const isSession = view.getUint32(at, true) === ItemKind.session;
+    const stateStart = at + ITEM_HEADER_BYTES;
+    const start = isSession ? stateStart + SESSION_STATE_BYTES : stateStart;
+    const end = start + view.getUint32(at + 4, true);
+    yield { state: isSession ? decodeState(view, stateStart) : null, start, end };
+    at = end;
+  }
+}
+
+function decodeState(view: DataView, offset: number): SessionState {
+  return {
+    top: getUint53(view, offset),
+    latest: getUint53(view, offset + 8),
+    floor: getUint53(view, offset + 16),
+  };
+}
+
 /** Fills an empty shard with what a snapshot has, part by part. */
 export class SnapshotLoader {
   readonly #shard: Shard;
@@ -185,19 +215,9 @@ export class SnapshotLoader {
 
   #loadSessions(body: Uint8Array): void {
     const { sessions } = this.#shard;
-    const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-    for (let start = 0; start < body.length;) {
-      const length = view.getUint32(start + 4, true);
-      const stateStart = start + ITEM_HEADER_BYTES;
-      if (view.getUint32(start, true) === ItemKind.result) {
-        start = stateStart + length;
-        sessions.restoreResult(this.#session, body, stateStart, start);
-        continue;
-      }
-      const [top, latest, floor] = [0, 8, 16].map((offset) => getUint53(view, stateStart + offset));
-      const clientStart = stateStart + SESSION_STATE_BYTES;
-      start = clientStart + length;
-      this.#session = sessions.restore(body, clientStart, start, { top, latest, floor });
+    for (const { state, start, end } of sessionItems(body)) {
+      if (state !== null) this.#session = sessions.restore(body, start, end, state);
+      else sessions.restoreResult(this.#session, body, start, end);
     }
   }
 

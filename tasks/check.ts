@@ -9,6 +9,7 @@ import { checkDirectory, type CheckReport } from "../node/check.ts";
 import { isLocked } from "../node/data_directory.ts";
 import { realDisk } from "../node/disk.ts";
 import type { SnapshotScan } from "../node/snapshot_scan.ts";
+import { requireDirectory } from "./node_data.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
 
 export const name = "check";
@@ -35,16 +36,6 @@ export async function run(args: string[]): Promise<number> {
   return isWhole ? ExitCode.done : ExitCode.failed;
 }
 
-async function requireDirectory(path: string): Promise<void> {
-  try {
-    if ((await Deno.stat(path)).isDirectory) return;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Failure(`Cannot read "${path}": it does not exist, expected the data of a node`);
-  }
-  throw new Failure(`Cannot read "${path}": it is a file, expected the directory of a node`);
-}
-
 function format(report: CheckReport): string {
   const { nodeId, snapshot, segments, records, keys, sessions, leftovers, damage } = report;
   const lines = [
@@ -62,14 +53,15 @@ function format(report: CheckReport): string {
   return lines.join("\n");
 }
 
-/** Damage that stops a node, or that it gets around; a line each. */
+/** How a node would start, and what is wrong, a line each. */
 function formatDamage({ snapshot, passedOver, damage }: CheckReport): string[] {
-  const base = snapshot === null ? "record 1" : snapshot.name;
-  const lines = passedOver.map(({ message }) =>
-    `damage    ${message}; a node starts from ${base} instead`
-  );
-  if (damage !== null) lines.push(`damage    ${damage.message}; a node does not start`);
-  return lines.length === 0 ? ["damage    none"] : lines;
+  const base = snapshot === null ? "from record 1" : `from ${snapshot.name}`;
+  const damages = damage === null ? passedOver : [...passedOver, damage];
+  return [
+    `start     ${damage === null ? base : "refused"}`,
+    ...damages.map(({ message }) => `damage    ${message}`),
+    ...damages.length === 0 ? ["damage    none"] : [],
+  ];
 }
 
 function formatRange(firstIndex: number, records: number): string {

@@ -14,6 +14,7 @@ export const subcommands = new Map<string, () => Promise<Subcommand>>([
   ["router", () => import("./router.ts")],
   ["clean", () => import("./clean.ts")],
   ["check", () => import("./check.ts")],
+  ["dump", () => import("./dump.ts")],
   ["bench", () => import("./bench.ts")],
   ["help", () => import("./help.ts")],
 ]);

@@ -1,0 +1,83 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { join } from "@std/path";
+import { segmentName } from "../../node/log_format.ts";
+import { SimulatedDisk } from "../node/simulated_disk.ts";
+import { filesOf, openSmallNode, pathOf, snapshots, write, writeOf } from "../node/small_node.ts";
+import { startMain, temporaryDirectory } from "../process.ts";
+
+/** A directory on the real disk with the files of a node that took a snapshot and 14 writes. */
+async function writtenDirectory(options: { growthBytesMin?: number } = {}) {
+  const directory = await temporaryDirectory();
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, options);
+  await write(opened, 0, 9);
+  if (options.growthBytesMin === undefined) await snapshots(opened, 1);
+  await write(opened, 9, 14);
+  for (const name of [...await filesOf(disk), "NODE"]) {
+    await Deno.writeFile(join(directory.path, name), disk.bytes(pathOf(name)));
+  }
+  const { snapshot_index } = opened.node.metrics();
+  return { ...directory, snapshotIndex: snapshot_index };
+}
+
+async function dump(...args: string[]) {
+  await using process = startMain(["dump", ...args]);
+  const { code } = await process.exit();
+  const lines = process.stdout.map((line) => JSON.parse(line));
+  return { code, lines, stderr: process.stderr.join("\n") };
+}
+
+Deno.test("dump prints every record of the log in order, as it was asked for", async () => {
+  await using data = await writtenDirectory({ growthBytesMin: Infinity });
+  const { code, lines, stderr } = await dump(data.path);
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals(lines.map(({ index }) => index), Array.from({ length: 14 }, (_, i) => i + 1));
+  const { time, ...put } = lines[3];
+  assertMatch(time, /^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  const { client, seq, key, value } = writeOf(3);
+  assertEquals(put, { index: 4, kind: "put", client, seq, key, value });
+  assertEquals([lines[9].kind, lines[9].value], ["delete", undefined]);
+});
+
+Deno.test("dump prints only the records of a key, of a client, from an index on", async () => {
+  await using data = await writtenDirectory({ growthBytesMin: Infinity });
+  const indexes = async (...flags: string[]) =>
+    (await dump(data.path, ...flags)).lines.map(({ index }) => index);
+  assertEquals(await indexes("--key", "key 0"), [1, 8]);
+  assertEquals(await indexes("--client", "client 1", "--from", "6"), [8, 11, 14]);
+  assertEquals(await indexes("--key", "key 0", "--client", "client 1"), [8]);
+});
+
+Deno.test("dump says which records are in a snapshot, and prints that with --snapshot", async () => {
+  await using data = await writtenDirectory();
+  const log = await dump(data.path);
+  assertEquals(log.lines[0].index, data.snapshotIndex + 1);
+  assertStringIncludes(log.stderr, `records up to ${data.snapshotIndex} are in`);
+  const { code, lines } = await dump(data.path, "--snapshot");
+  assertEquals(code, 0);
+  const entries = lines.filter(({ value }) => value !== undefined);
+  assertEquals(
+    entries.map(({ key }) => key).sort(),
+    Array.from({ length: 7 }, (_, i) => `key ${i}`),
+  );
+  const ofClient = await dump(data.path, "--snapshot", "--client", "client 1");
+  assertEquals(ofClient.lines[0].client, "client 1");
+  const { client, seq } = writeOf(1);
+  assertEquals(ofClient.lines.at(-1), { client, seq, logIndex: 2, prevValue: "" });
+});
+
+Deno.test("dump prints what comes before the first damage, names that, and ends with code 1", async () => {
+  await using data = await writtenDirectory({ growthBytesMin: Infinity });
+  const file = join(data.path, segmentName(1));
+  const bytes = await Deno.readFile(file);
+  bytes[512 * 6 + 40] ^= 1;
+  await Deno.writeFile(file, bytes);
+  const { code, lines, stderr } = await dump(data.path);
+  assertEquals([code, lines.length], [1, 5]);
+  assertStringIncludes(stderr, `Damage in "${file}" at byte ${512 * 6}`);
+});
+
+Deno.test("dump refuses an index that is none, and --from with --snapshot", async () => {
+  assertEquals((await dump("data/n1", "--from", "0")).code, 2);
+  assertEquals((await dump("data/n1", "--from", "3", "--snapshot")).code, 2);
+});
