@@ -10,7 +10,6 @@
  */
 
 import { setColorEnabled } from "@std/fmt/colors";
-import { fromFileUrl } from "@std/path";
 import { autocannon } from "./bench/autocannon.ts";
 import { BenchRun } from "./bench/bench_run.ts";
 import { formatManyKeys, formatMemory, formatRow, formatRowHead } from "./bench/bench_view.ts";
@@ -22,6 +21,7 @@ import type { LoadGenerator } from "./bench/workload.ts";
 import { findWrk } from "./bench/wrk.ts";
 import { stopSignal } from "./stop_request.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
+import { temporaryDirectory } from "./temporary_directory.ts";
 
 const PARTS = [...ROWS.map(({ id }) => id), "redis", "keys"];
 const DEFAULTS = { seconds: 2, rounds: 5 };
@@ -61,7 +61,7 @@ export async function run(args: string[]): Promise<number> {
   setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
   const stop = new AbortController();
   stopSignal().then(() => stop.abort(new Failure("Stopped before the end, wrote no figures")));
-  await using directory = await temporaryDirectory();
+  await using directory = await temporaryDirectory("bench-");
   const generator = await chooseGenerator(options.load, directory.path);
   const machine = describeMachine();
   console.log(formatMachine(machine, generator.description));
@@ -174,12 +174,4 @@ async function chooseGenerator(
     throw new Failure(`Cannot generate load with "wrk": it is not on the PATH`);
   }
   return wrk ?? autocannon;
-}
-
-/** A directory in the checkout that goes away at the end of its scope. */
-async function temporaryDirectory(): Promise<AsyncDisposable & { path: string }> {
-  const parent = fromFileUrl(new URL("../.tmp", import.meta.url));
-  await Deno.mkdir(parent, { recursive: true });
-  const path = await Deno.makeTempDir({ dir: parent, prefix: "bench-" });
-  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
 }

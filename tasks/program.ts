@@ -34,7 +34,7 @@ export interface Child {
   /** Resolves when the process has ended and its last line was passed on. Never rejects. */
   readonly exit: Promise<Exit>;
   /** Does nothing when the process has ended. */
-  kill(signal: "SIGTERM" | "SIGKILL"): void;
+  kill(signal: "SIGTERM" | "SIGKILL" | "SIGSTOP" | "SIGCONT"): void;
 }
 
 /** Starts a program; `onLine` gets each line that it prints, on either output. */

@@ -10,9 +10,11 @@
  */
 
 import { fromFileUrl, join } from "@std/path";
-import type { ClusterConfig } from "../lib/config.ts";
 import { forEachLine } from "../tasks/output_lines.ts";
 import type { Exit } from "../tasks/program.ts";
+
+export { freePorts, writeFreeConfig as writeConfig } from "../tasks/free_config.ts";
+export { temporaryDirectory } from "../tasks/temporary_directory.ts";
 
 const CHECKOUT = fromFileUrl(new URL("..", import.meta.url));
 const TEMPORARY = join(CHECKOUT, ".tmp");
@@ -190,42 +192,4 @@ export async function waitFor(
     if (performance.now() > endMs) throw new Error(`Not within ${deadlineMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-}
-
-/** A new directory inside the checkout that goes away at the end of its scope. */
-export async function temporaryDirectory(): Promise<AsyncDisposable & { path: string }> {
-  await Deno.mkdir(TEMPORARY, { recursive: true });
-  const path = await Deno.makeTempDir({ dir: TEMPORARY });
-  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
-}
-
-/** Ports of loopback, all different, that nobody listens on. */
-export function freePorts(count: number): number[] {
-  const listeners = Array.from(
-    { length: count },
-    () => Deno.listen({ hostname: "127.0.0.1", port: 0 }),
-  );
-  for (const listener of listeners) listener.close();
-  return listeners.map((listener) => listener.addr.port);
-}
-
-/** Writes the config of a cluster on free ports, with its data beside it, into a directory. */
-export async function writeConfig(
-  directory: string,
-  nodeCount: number,
-): Promise<{ file: string; config: ClusterConfig }> {
-  const [port, ...ports] = freePorts(1 + 2 * nodeCount);
-  const config: ClusterConfig = {
-    router: { host: "127.0.0.1", port },
-    nodes: Array.from({ length: nodeCount }, (_, i) => ({
-      id: `n${i + 1}`,
-      host: "127.0.0.1",
-      port: ports[2 * i],
-      linkPort: ports[2 * i + 1],
-      data: join(directory, `n${i + 1}`),
-    })),
-  };
-  const file = join(directory, "cluster.json");
-  await Deno.writeTextFile(file, JSON.stringify(config));
-  return { file, config };
 }

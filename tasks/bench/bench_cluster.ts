@@ -4,12 +4,12 @@
  * @module
  */
 
-import { join } from "@std/path";
 import type { ClusterConfig } from "../../lib/config.ts";
 import { assignSlots, slotOf } from "../../router/slots.ts";
+import { writeFreeConfig } from "../free_config.ts";
 import { type Program, programsOf } from "../program.ts";
 import { prefill } from "./prefill.ts";
-import { freePorts, type ServerProcess, startServer } from "./server_process.ts";
+import { type ServerProcess, startServer } from "./server_process.ts";
 import { keyOf } from "./workload.ts";
 
 /** A cluster whose keys are on disk; none of its programs runs yet. */
@@ -32,10 +32,8 @@ export interface PrepareClusterOptions {
 /** Writes the keys to the logs of the nodes. */
 export async function prepareCluster(options: PrepareClusterOptions): Promise<PreparedCluster> {
   const { directory, nodeCount, keyCount, signal } = options;
-  const config = configOn(freePorts(1 + 2 * nodeCount), directory);
-  const file = join(directory, "cluster.json");
   await Deno.mkdir(directory, { recursive: true });
-  await Deno.writeTextFile(file, JSON.stringify(config));
+  const { file, config } = await writeFreeConfig(directory, nodeCount);
   const keys = dealKeys(keyCount, nodeCount);
   for (const [i, { id, data }] of config.nodes.entries()) {
     await prefill({ directory: data, nodeId: id, keys: keys[i], signal });
@@ -56,20 +54,6 @@ export async function startAll(
   }
   const owned = stack.move();
   return { servers, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
-
-function configOn([routerPort, ...ports]: number[], directory: string): ClusterConfig {
-  const host = "127.0.0.1";
-  return {
-    router: { host, port: routerPort },
-    nodes: Array.from({ length: ports.length / 2 }, (_, i) => ({
-      id: `n${i + 1}`,
-      host,
-      port: ports[2 * i],
-      linkPort: ports[2 * i + 1],
-      data: join(directory, `n${i + 1}`),
-    })),
-  };
 }
 
 /** For each node its keys, as the router will look for them. */

@@ -8,7 +8,7 @@
 import { fromFileUrl } from "@std/path";
 import type { Program } from "../program.ts";
 import { startAll } from "./bench_cluster.ts";
-import { freePorts } from "./server_process.ts";
+import { freePorts } from "../free_config.ts";
 import type { Load, LoadGenerator, LoadResult, Method } from "./workload.ts";
 
 export interface BenchRunOptions {

@@ -13,7 +13,7 @@ import type { BenchRun } from "./bench_run.ts";
 import { firstLineOf, outputOf } from "./command.ts";
 import { measurePairs } from "./comparison.ts";
 import { problemOf, type RowResult } from "./rows.ts";
-import { freePorts } from "./server_process.ts";
+import { freePorts } from "../free_config.ts";
 import { CONNECTION_COUNTS, KEY_COUNT, type LoadResult, VALUE_BYTES } from "./workload.ts";
 
 /** Writes per second of a slice: `redis-benchmark` takes a count, not a time. */

@@ -55,13 +55,3 @@ export async function startServer(program: Program, signal: AbortSignal): Promis
     signal.removeEventListener("abort", abort);
   }
 }
-
-/** Ports of loopback, all different, that nobody listens on at this moment. */
-export function freePorts(count: number): number[] {
-  const listeners = Array.from(
-    { length: count },
-    () => Deno.listen({ hostname: "127.0.0.1", port: 0 }),
-  );
-  for (const listener of listeners) listener.close();
-  return listeners.map(({ addr }) => addr.port);
-}

@@ -1,0 +1,202 @@
+/**
+ * `main.ts torture`: a real cluster under load, whose processes are killed and paused all the time;
+ * at the end every answer is accounted for.
+ *
+ * @module
+ */
+
+import { randomInt } from "node:crypto";
+import { assignSlots, slotOf } from "../router/slots.ts";
+import { writeFreeConfig } from "./free_config.ts";
+import { checkHistory } from "./history/check_history.ts";
+import { History, isAcknowledged } from "./history/history.ts";
+import { formatViolation } from "./history/violation.ts";
+import { Random } from "./simulate/random.ts";
+import { stopSignal } from "./stop_request.ts";
+import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
+import { temporaryDirectory } from "./temporary_directory.ts";
+import { countLost, dealKeys, fillNodes } from "./torture/kept_keys.ts";
+import { KEYS_PER_SHARD, Load } from "./torture/load.ts";
+import { planFaults, type PlannedFault } from "./torture/plan.ts";
+import { reportOn } from "./torture/report.ts";
+import { type Fault, TargetCluster } from "./torture/target_cluster.ts";
+import { formatOutcome, isKept, type Outcome } from "./torture/torture_view.ts";
+
+export const name = "torture";
+export const summary = "Kill and pause a real cluster under load, and check every answer";
+export const help = `Usage: main.ts torture [--minutes M] [--seed S] [--nodes N] [--keys K]
+
+Starts a supervised cluster on free ports, with its data in .tmp. Clients read and write, through the
+router and straight to the nodes; they send a write that got no answer again until it has one. All the
+while nodes and the router are killed (SIGKILL) and paused (SIGSTOP). In the end everything runs again,
+every key is read, and the whole history is checked: linearizable, nothing lost, nothing applied twice.
+
+  --minutes M  How long faults go on; default: 1. At least 12 kills, however short
+  --seed S     Decides the faults and what clients ask for; default: a new one
+  --nodes N    1 to 64; default: 6
+  --keys K     Keys that each node holds from the start, beside those of the load; default: 100000
+
+Exit codes: 0 every promise was kept, 1 one was not, or the torture itself failed, 2 misuse.`;
+
+const PROGRESS_MS = 10_000;
+const SEED_MAX = 2 ** 32 - 1;
+
+interface TortureOptions {
+  readonly minutes: number;
+  readonly seed: number;
+  readonly nodes: number;
+  readonly keys: number;
+}
+
+export async function run(args: string[]): Promise<number> {
+  const options = readOptions(args);
+  const { minutes, seed, nodes, keys } = options;
+  console.log(
+    `seed ${seed}: torture --minutes ${minutes} --seed ${seed} ` +
+      `--nodes ${nodes} --keys ${keys}`,
+  );
+  const stop = new AbortController();
+  stopSignal().then(() => stop.abort(new Failure("Stopped before the end, checked nothing")));
+  await using directory = await temporaryDirectory("torture-");
+  const outcome = await torture(options, directory.path, stop.signal);
+  for (const violation of outcome.violations) console.log(`\n${formatViolation(violation)}`);
+  console.log(`\n${formatOutcome(outcome)}`);
+  return isKept(outcome) ? ExitCode.done : ExitCode.failed;
+}
+
+/** @throws The reason of `signal`. */
+async function torture(
+  { minutes, seed, nodes, keys }: TortureOptions,
+  directory: string,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const random = new Random(`torture ${seed}`);
+  const owners = assignSlots(nodes);
+  const ownerOf = (key: string) => owners[slotOf(key)];
+  const { file, config } = await writeFreeConfig(directory, nodes);
+  const kept = dealKeys("kept", keys, { nodeCount: nodes, ownerOf });
+  await fillNodes(config.nodes, kept, signal);
+  await using cluster = await TargetCluster.start(config, file);
+  const url = cluster.url("router");
+  const loadKeys = dealKeys("load", KEYS_PER_SHARD, { nodeCount: nodes, ownerOf });
+  const now = () => performance.now();
+  const history = new History(now);
+  await using load = new Load({
+    shards: cluster.nodeIds.map((id, i) => ({
+      id,
+      keys: loadKeys[i],
+      urls: { router: url, node: cluster.url(id) },
+    })),
+    history,
+    random: random.fork("load"),
+    now,
+  });
+  const planOptions = { durationMs: minutes * 60_000, nodeIds: cluster.nodeIds };
+  const plan = planFaults({ ...planOptions, random: random.fork("plan") });
+  const faults = await inflictAll(plan, { cluster, load, history, signal });
+  await orAborted(load.finish(), signal);
+  const keptKeys = kept.flat();
+  const lostKeys = await countLost({
+    url,
+    keys: keptKeys,
+    history,
+    random: random.fork("kept"),
+    signal,
+  });
+  const { operations } = history;
+  return {
+    faults,
+    operations: operations.length,
+    acknowledgedWrites: operations.filter(isAcknowledged).length,
+    violations: checkHistory(operations, { ownerOf }),
+    keptKeys: keptKeys.length,
+    lostKeys,
+    unexpected: cluster.unexpected,
+    report: reportOn({ faults, answeredAt: load.answeredAt, failures: load.failures }),
+  };
+}
+
+interface Scene {
+  readonly cluster: TargetCluster;
+  readonly load: Load;
+  readonly history: History;
+  readonly signal: AbortSignal;
+}
+
+/** Inflicts each fault at its time, or as soon as its process is ready after that. */
+async function inflictAll(plan: readonly PlannedFault[], scene: Scene): Promise<Fault[]> {
+  const { cluster, load, signal } = scene;
+  const startMs = performance.now();
+  const faults: Fault[] = [];
+  const progress = setInterval(
+    () => console.log(formatProgress(performance.now() - startMs, faults, scene)),
+    PROGRESS_MS,
+  );
+  const latest = new Map<string, Promise<unknown>>();
+  const inflict = async (fault: PlannedFault, previous?: Promise<unknown>) => {
+    await previous;
+    faults.push(await cluster.inflict(fault));
+  };
+  try {
+    for (const fault of plan) {
+      await Promise.race([pauseUntil(startMs + fault.atMs, signal), load.failed]);
+      latest.set(fault.target, inflict(fault, latest.get(fault.target)));
+    }
+    await orAborted(Promise.all(latest.values()), signal);
+  } finally {
+    clearInterval(progress);
+  }
+  return faults;
+}
+
+function formatProgress(elapsedMs: number, faults: Fault[], { history, load }: Scene): string {
+  const kills = faults.filter(({ kind }) => kind === "kill").length;
+  return `${Math.round(elapsedMs / 1000)} s: ${kills} kills, ${faults.length - kills} pauses, ` +
+    `${history.operations.length} operations, ${load.failures.length} attempts without an answer`;
+}
+
+/** Waits until a moment of the monotonic clock. @throws The reason of `signal`. */
+function pauseUntil(timeMs: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, Math.max(0, timeMs - performance.now()));
+  return orAborted(promise, signal).finally(() => clearTimeout(timer));
+}
+
+/** As `promise`, but for the reason of `signal` when that comes first. */
+async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+function readOptions(args: string[]): TortureOptions {
+  const { flags } = parseArguments(args, {
+    flags: { minutes: "text", seed: "text", nodes: "text", keys: "text" },
+  });
+  return {
+    minutes: readNumber("minutes", flags.minutes, { min: 0.01, max: 10_000 }) ?? 1,
+    seed: readNumber("seed", flags.seed, { min: 0, max: SEED_MAX, isInteger: true }) ??
+      randomInt(SEED_MAX),
+    nodes: readNumber("nodes", flags.nodes, { min: 1, max: 64, isInteger: true }) ?? 6,
+    keys: readNumber("keys", flags.keys, { min: 0, max: 1_000_000, isInteger: true }) ?? 100_000,
+  };
+}
+
+function readNumber(
+  name: string,
+  text: string | undefined,
+  { min, max, isInteger = false }: { min: number; max: number; isInteger?: boolean },
+): number | undefined {
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  const isRight = isInteger ? /^\d+$/.test(text) : /^\d+(\.\d+)?$/.test(text);
+  if (isRight && number >= min && number <= max) return number;
+  const wanted = `${isInteger ? "an integer" : "a number"} from ${min} to ${max}`;
+  throw misuse(`Flag "--${name}" has the value "${text}", expected ${wanted}`);
+}
