@@ -37,7 +37,7 @@ export const REQUEST_TIMEOUT_MS = 5000;
 export const PROBE_TIMEOUT_MS = 500;
 /** Delay before the router opens a broken link again, in milliseconds: first and longest. */
 export const RECONNECT_MS_MIN = 20;
-export const RECONNECT_MS_MAX = 250;
+export const RECONNECT_MS_MAX = 100;
 
 /** How long one who stops waits for peers that do not finish, in milliseconds. */
 export const DRAIN_MS = 2000;

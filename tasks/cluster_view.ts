@@ -3,7 +3,7 @@
  * and one table.
  *
  *     n1      | Cut off 512 bytes …
- *     cluster | n3 was ended by SIGKILL; it starts again in 100 ms
+ *     cluster | n3 was ended by SIGKILL; it starts again in 10 ms
  *
  * @module
  */

@@ -19,8 +19,11 @@ import type { Child, Exit, Program, Spawn } from "./program.ts";
 import { parseReadyLine } from "./ready_line.ts";
 import { ExitCode, isBug } from "./subcommand.ts";
 
-/** Delay before a program that died is started again, in milliseconds: first and longest. */
-export const RESTART_MS_MIN = 100;
+/**
+ * Delay before a program that died is started again, in milliseconds: first and longest. Clients are
+ * waiting, so the first is short; a program that dies again and again is left in peace soon enough.
+ */
+export const RESTART_MS_MIN = 10;
 export const RESTART_MS_MAX = 5000;
 /** A program that was ready for as long as this, in milliseconds, gets the first delay again. */
 export const STEADY_MS = 10_000;

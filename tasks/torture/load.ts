@@ -18,7 +18,7 @@ const STRAIGHT_CLIENTS = 1;
 /** Requests of one client that are in flight at once. */
 const IN_FLIGHT = 2;
 /** Time between an answer and the next request of a client, in milliseconds, at most. */
-const THINK_MS_MAX = 20;
+const THINK_MS_MAX = 60;
 /** Time between a failed attempt and the next one, in milliseconds. */
 const RETRY_MS = 10;
 /** How long an attempt may take, in milliseconds: longer than the router waits for a node. */

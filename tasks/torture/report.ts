@@ -34,6 +34,8 @@ export interface ShardReport {
 
 export interface Report {
   readonly shards: readonly ShardReport[];
+  /** From each kill of a node to its new process being ready, shortest first. */
+  readonly readyAgainMs: readonly number[];
   /**
    * From each kill of a node to the first answer of its new process through the router, shortest
    * first. Kills during which the router was hurt as well are left out.
@@ -70,14 +72,15 @@ export function reportOn(evidence: Evidence): Report {
     const own = felt.filter(({ fault }) => fault.target === id);
     return { id, ...longestGaps(times, own, router), ...countFaults(own) };
   });
-  const servedAgainMs = felt.filter((one) =>
-    one.fault.kind === "kill" && one.fault.target !== "router" && !overlapsAny(one, router)
-  ).map(({ start, end }) => end - start).sort((one, other) => one - other);
-  return { shards, servedAgainMs, errors: countErrors(evidence.failures, felt) };
+  const kills = felt.filter(({ fault }) => fault.kind === "kill" && fault.target !== "router");
+  const readyAgainMs = kills.map(({ start, fault }) => fault.endedAt - start).sort(ascending);
+  const servedAgainMs = kills.filter((kill) => !overlapsAny(kill, router))
+    .map(({ start, end }) => end - start).sort(ascending);
+  return { shards, readyAgainMs, servedAgainMs, errors: countErrors(evidence.failures, felt) };
 }
 
 function feltFaults({ faults, answeredAt }: Evidence): FeltFault[] {
-  const all = [...answeredAt.values()].flat().sort((one, other) => one - other);
+  const all = [...answeredAt.values()].flat().sort(ascending);
   return faults.map((fault) => {
     const times = fault.target === "router" ? all : answeredAt.get(fault.target)!;
     const end = times[firstAfter(times, fault.endedAt)] ?? Infinity;
@@ -134,4 +137,8 @@ function countErrors(
     else errors[via === "router" ? "hurt" : "straight"]++;
   }
   return errors;
+}
+
+function ascending(one: number, other: number): number {
+  return one - other;
 }

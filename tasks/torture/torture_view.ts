@@ -30,7 +30,7 @@ export function isKept({ violations, lostKeys, unexpected, report }: Outcome): b
 
 /** Lines for the end of the run. */
 export function formatOutcome(outcome: Outcome): string {
-  const { faults, report: { errors, servedAgainMs, shards } } = outcome;
+  const { faults, report: { errors, readyAgainMs, servedAgainMs, shards } } = outcome;
   const count = (kind: Fault["kind"]) => faults.filter((fault) => fault.kind === kind);
   const kind = (name: Violation["kind"]) =>
     outcome.violations.filter((violation) => violation.kind === name).length;
@@ -59,6 +59,7 @@ export function formatOutcome(outcome: Outcome): string {
     ],
     ["errors of a hurt router", format(errors.router)],
     ["unexpected ends", format(outcome.unexpected.length)],
+    ["ready again after a kill", formatTimes(readyAgainMs)],
     ["served again after a kill", formatTimes(servedAgainMs)],
   ];
   const lines = rows.map(([name, value]) => `${name.padEnd(26)}${value}`);

@@ -215,6 +215,6 @@ Deno.test("Link waits longer after each failure, and never longer than its bound
     await Promise.resolve();
   }
   const pauses = attempts.slice(1).map((at, i) => Math.round((at - attempts[i]) / 10) * 10);
-  assertEquals(pauses.slice(0, 6), [20, 40, 80, 160, 250, 250]);
+  assertEquals(pauses.slice(0, 6), [20, 40, 80, 100, 100, 100]);
   await link.close();
 });

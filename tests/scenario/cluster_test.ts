@@ -96,7 +96,7 @@ Deno.test("cluster starts a node again that was killed", async () => {
   await using cluster = await startCluster();
   const [pid] = await nodePids(cluster.process);
   Deno.kill(pid, "SIGKILL");
-  await cluster.process.line(/^cluster \| n1 was ended by SIGKILL; it starts again in 100 ms$/);
+  await cluster.process.line(/^cluster \| n1 was ended by SIGKILL; it starts again in 10 ms$/);
   await cluster.process.line(/^n1 +\| listening id=n1 /);
   await waitFor(
     "the cluster is whole",

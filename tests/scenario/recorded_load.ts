@@ -1,6 +1,6 @@
 /**
  * Load that keeps a record: concurrent clients write, and every write leaves evidence by which its
- * loss and its doubling show later.
+ * loss and its doubling show later, when the history is checked.
  *
  *     await using load = new RecordedLoad(url);
  *     await load.progress(200);
@@ -21,6 +21,11 @@
  * @module
  */
 
+import { assignSlots, slotOf } from "../../router/slots.ts";
+import { checkHistory } from "../../tasks/history/check_history.ts";
+import { History, isAcknowledged, type Operation } from "../../tasks/history/history.ts";
+import { formatViolation } from "../../tasks/history/violation.ts";
+import { attempt } from "../../tasks/torture/attempt.ts";
 import { waitFor } from "../process.ts";
 
 /** How long a load may last, in milliseconds: then what still waits for an answer has failed. */
@@ -43,18 +48,6 @@ export interface RecordedLoadOptions {
   readonly retries?: boolean;
 }
 
-/** One write, and what became of it. */
-interface Write {
-  readonly client: string;
-  readonly seq: number;
-  readonly key: string;
-  readonly value: string;
-  /** What the key must have held before. */
-  readonly before: string;
-  /** The result that was acknowledged; undefined if there was none. */
-  result?: { readonly prevValue: string | null; readonly logIndex: number };
-}
-
 /** See the module's own comment. The clients start at once. */
 export class RecordedLoad implements AsyncDisposable {
   readonly #url: string;
@@ -66,7 +59,7 @@ export class RecordedLoad implements AsyncDisposable {
     () => this.#deadline.abort(new Error(`Load lasts longer than ${LOAD_MS_MAX} ms`)),
     LOAD_MS_MAX,
   );
-  readonly #writes: Write[] = [];
+  readonly #history = new History(() => performance.now());
   readonly #retryReasons = new Set<string>();
   readonly #clients: Promise<void>;
   #acknowledged = 0;
@@ -85,7 +78,7 @@ export class RecordedLoad implements AsyncDisposable {
 
   /** Writes without an acknowledgement. Always 0 once a load that retries was stopped. */
   get unanswered(): number {
-    return this.#writes.filter(({ result }) => result === undefined).length;
+    return this.#history.operations.filter(({ answer }) => answer.kind === "unknown").length;
   }
 
   /** Why clients had to send writes again: `503`, `broken connection`. */
@@ -137,11 +130,11 @@ export class RecordedLoad implements AsyncDisposable {
   /** True if both writes were acknowledged. */
   async #runStep(client: string, step: number): Promise<boolean> {
     const value = this.#valueOf(client, step);
-    const before = step === 1 ? "" : this.#valueOf(client, step - 1);
     const seq = 2 * step - 1;
+    const write = { client, kind: "put", value } as const;
     const outcomes = await Promise.allSettled([
-      this.#write({ client, seq, key: `${client}/${step}`, value, before: "" }),
-      this.#write({ client, seq: seq + 1, key: chainOf(client), value, before }),
+      this.#write(this.#history.begin({ ...write, seq, key: `${client}/${step}` })),
+      this.#write(this.#history.begin({ ...write, seq: seq + 1, key: `${client}/chain` })),
     ]);
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
     return outcomes.every((outcome) => outcome.status === "fulfilled" && outcome.value);
@@ -152,113 +145,79 @@ export class RecordedLoad implements AsyncDisposable {
   }
 
   /** True if it was acknowledged; else the connection broke. */
-  async #write(write: Write): Promise<boolean> {
-    this.#writes.push(write);
+  async #write(write: Operation): Promise<boolean> {
     while (true) {
-      const refusal = await this.#send(write);
-      if (refusal === null) {
+      const answer = await attempt(this.#url, write, this.#attemptOptions());
+      if (typeof answer !== "string") {
+        this.#history.end(write, answer);
         this.#acknowledged++;
         return true;
       }
+      if (!this.#retries && answer !== "broken connection") {
+        throw new Error(`Wrong answer to seq ${write.seq} of ${write.client}: ${answer}`);
+      }
       if (!this.#retries) return false;
-      this.#retryReasons.add(refusal);
+      this.#retryReasons.add(answer);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 
-  /** Sends it once. Null if it was acknowledged, else why it may be sent again. */
-  async #send(write: Write): Promise<string | null> {
-    const { client, seq, key, value } = write;
-    let response: Response;
-    let text: string;
-    try {
-      response = await fetch(`${this.#url}/put`, {
-        method: "POST",
-        body: JSON.stringify({ client, seq, key, value }),
-        client: this.#http,
-        signal: this.#deadline.signal,
-      });
-      text = await response.text();
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-      return "broken connection";
-    }
-    if (response.status === 503 && this.#retries) return "503";
-    if (response.status !== 200) {
-      throw new Error(`Wrong answer to ${nameOf(write)}: ${response.status} ${text.slice(0, 300)}`);
-    }
-    write.result = JSON.parse(text);
-    return null;
+  #attemptOptions() {
+    return { client: this.#http, signal: this.#deadline.signal, timeoutMs: LOAD_MS_MAX };
   }
 
   /**
-   * What is wrong with the answers, and with what the store at `url` holds now: one line each, none
-   * if every acknowledged write is there exactly once and no other is. The store must hold nothing
-   * but the writes of this load.
+   * What is wrong with the answers, and with what the store at `url` holds now, none if every
+   * acknowledged write is there exactly once and no other is. The store must hold nothing but the
+   * writes of this load.
    */
   async problems(url: string): Promise<string[]> {
-    const wrongAnswers = this.#writes.filter((write) =>
-      write.result !== undefined && write.result.prevValue !== write.before
-    ).map((write) =>
-      `prevValue of ${nameOf(write)} is ${show(write.result!.prevValue)}, ` +
-      `expected ${show(write.before)}`
-    );
-    const expected = this.#expectedValues();
-    const keyCount = await this.#keyCount(url);
-    const wrongCount = keyCount === expected.size
+    const writes = [...this.#history.operations];
+    const keys = new Set(writes.filter(isAcknowledged).map(({ key }) => key));
+    const { keyCount, nodeCount } = await this.#countOf(url);
+    const wrongCount = keyCount === keys.size
       ? []
-      : [`Store holds ${keyCount} keys, expected ${expected.size}`];
-    return [...wrongAnswers, ...wrongCount, ...await this.#wrongValues(url, expected)].slice(0, 10);
+      : [`Store holds ${keyCount} keys, expected ${keys.size}`];
+    await this.#readAll(url, keys);
+    const owners = assignSlots(nodeCount);
+    const operations = this.#history.operations.map((operation) =>
+      // Without an acknowledgement it must not be there: clients that retry have none like that.
+      operation.answer.kind === "unknown"
+        ? { ...operation, answer: { kind: "refused" } as const }
+        : operation
+    );
+    const violations = checkHistory(operations, { ownerOf: (key) => owners[slotOf(key)] });
+    return [...wrongCount, ...violations.map(formatViolation)].slice(0, 10);
   }
 
-  /** What each key must hold now; keys that must not be there are left out. */
-  #expectedValues(): Map<string, string> {
-    const acknowledged = this.#writes.filter(({ result }) => result !== undefined);
-    return new Map(acknowledged.map(({ key, value }) => [key, value]));
-  }
-
-  async #wrongValues(url: string, expected: Map<string, string>): Promise<string[]> {
-    const wrong: string[] = [];
-    const rest = expected.entries(); // one iterator for all readers: each takes what comes next
+  /** Adds a read of each key to the history. */
+  async #readAll(url: string, keys: Iterable<string>): Promise<void> {
+    const rest = keys[Symbol.iterator](); // one iterator for all readers: each takes what comes next
     const read = async () => {
-      for (const [key, value] of rest) {
-        const found = await this.#read(url, key);
-        if (found !== value) wrong.push(`Key "${key}" is ${show(found)}, expected ${show(value)}`);
+      for (let next = rest.next(); !next.done; next = rest.next()) {
+        const request = {
+          client: "last",
+          kind: "get",
+          seq: 0,
+          key: next.value,
+          value: "",
+        } as const;
+        const operation = this.#history.begin(request);
+        const answer = await attempt(url, request, this.#attemptOptions());
+        if (typeof answer === "string") throw new Error(`No answer to a read: ${answer}`);
+        this.#history.end(operation, answer);
       }
     };
     await Promise.all(Array.from({ length: READERS }, read));
-    return wrong;
   }
 
-  async #read(url: string, key: string): Promise<string | null> {
-    const response = await fetch(`${url}/get?key=${encodeURIComponent(key)}`, {
-      client: this.#http,
-      signal: this.#deadline.signal,
-    });
-    const { value } = await response.json();
-    return response.status === 200 ? value : null;
-  }
-
-  /** Keys in the store: of a node, or of all nodes behind a router. */
-  async #keyCount(url: string): Promise<number> {
-    const response = await fetch(`${url}/metrics`, {
-      client: this.#http,
-      signal: this.#deadline.signal,
-    });
+  /** Keys in the store and how many nodes have them: one node, or all behind a router. */
+  async #countOf(url: string): Promise<{ keyCount: number; nodeCount: number }> {
+    const { signal } = this.#deadline;
+    const response = await fetch(`${url}/metrics`, { client: this.#http, signal });
     const metrics = await response.json();
-    if (!Array.isArray(metrics)) return metrics.keys;
-    return metrics.reduce((sum, { metrics }) => sum + (metrics?.keys ?? NaN), 0);
+    if (!Array.isArray(metrics)) return { keyCount: metrics.keys, nodeCount: 1 };
+    const keyCount = metrics.reduce((sum, { metrics }) => sum + (metrics?.keys ?? NaN), 0);
+    return { keyCount, nodeCount: metrics.length };
   }
-}
-
-function chainOf(client: string): string {
-  return `${client}/chain`;
-}
-
-function nameOf({ client, seq, key, value }: Write): string {
-  return `seq ${seq} of ${client} (put ${key} = ${show(value)})`;
-}
-
-function show(value: string | null): string {
-  return value === null ? "missing" : JSON.stringify(value.replace(/\.+$/, "…"));
 }

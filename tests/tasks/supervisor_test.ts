@@ -58,7 +58,7 @@ Deno.test("Supervisor passes on all lines but the ready lines of the start", asy
   children[3].ready();
   assertEquals(lines, [
     "n1: Cut off 12 bytes",
-    "n2 ended with code 1; it starts again in 100 ms",
+    "n2 ended with code 1; it starts again in 10 ms",
     "n2: listening id=n2 keys=3 log_bytes=2048 pid=7",
   ]);
 });
