@@ -39,6 +39,8 @@ every key is read, and the whole history is checked: linearizable, nothing lost,
 Exit codes: 0 every promise was kept, 1 one was not, or the torture itself failed, 2 misuse.`;
 
 const PROGRESS_MS = 10_000;
+/** How many wrong answers are told in full. */
+const TOLD_MAX = 20;
 const SEED_MAX = 2 ** 32 - 1;
 
 interface TortureOptions {
@@ -59,7 +61,11 @@ export async function run(args: string[]): Promise<number> {
   stopSignal().then(() => stop.abort(new Failure("Stopped before the end, checked nothing")));
   await using directory = await temporaryDirectory("torture-");
   const outcome = await torture(options, directory.path, stop.signal);
-  for (const violation of outcome.violations) console.log(`\n${formatViolation(violation)}`);
+  const { violations } = outcome;
+  for (const violation of violations.slice(0, TOLD_MAX)) {
+    console.log(`\n${formatViolation(violation)}`);
+  }
+  if (violations.length > TOLD_MAX) console.log(`\nand ${violations.length - TOLD_MAX} more`);
   console.log(`\n${formatOutcome(outcome)}`);
   return isKept(outcome) ? ExitCode.done : ExitCode.failed;
 }

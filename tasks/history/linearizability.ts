@@ -112,9 +112,11 @@ function judgeReplaced(
   { value, all }: Circumstances,
 ): ViolationKind {
   if (operation.kind === "get") {
+    const isThere = (newer: string | null | undefined) =>
+      newer && newer !== value &&
+      all.some((other) => leaves(other, newer) && other.completedAt < operation.invokedAt);
     const isNewerSeen = all.some((other) =>
-      other.invokedAt >= operation.completedAt && shown(other) !== undefined &&
-      shown(other) !== value
+      other.invokedAt >= operation.completedAt && isThere(shown(other))
     );
     return isNewerSeen ? "stale read" : "lost";
   }
@@ -134,8 +136,9 @@ function findOverwriter(
   );
   const twin = value ? others.find((other) => shown(other) === value) : undefined;
   if (twin !== undefined) return twin;
-  const written = all.filter((other) => other !== operation && leaves(other, value))
-    .reduce((latest, { completedAt }) => Math.max(latest, completedAt), -Infinity);
+  const written = all.filter((other) =>
+    leaves(other, value) && other.completedAt < operation.invokedAt
+  ).reduce((latest, { completedAt }) => Math.max(latest, completedAt), -Infinity);
   return others.findLast((other) =>
     other.completedAt <= operation.invokedAt && other.invokedAt >= written
   );
