@@ -58,7 +58,6 @@ function spell({ client, kind, seq, key, value }: Request): [path: string, init:
 }
 
 function read(request: Request, status: number, text: string): Answer | undefined {
-  if (status === 507) return { kind: "refused" };
   if (request.kind === "get") {
     if (status === 404) return { kind: "read", value: null };
     return status === 200 ? { kind: "read", value: JSON.parse(text).value } : undefined;

@@ -42,7 +42,7 @@ export class TargetCluster implements AsyncDisposable {
   #isStopping = false;
 
   private constructor(config: ClusterConfig, file: string) {
-    const programs = programsOf(config, file);
+    const programs = programsOf(config, { configFile: file });
     this.config = config;
     this.#targets = new Map(programs.map(({ name }) => [name, new Target()]));
     this.#supervisor = new Supervisor(programs, {
