@@ -7,7 +7,8 @@
  * @module
  */
 import { STATUS_CODE } from "@std/http/status";
-import { BadRequestError, parseCommand, parseKeyQuery, quote, readBody } from "./api_request.ts";
+import { BadRequestError, parseCommand, parseKeyQuery, quote } from "./api_request.ts";
+import { type Clock, systemClock } from "./clock.ts";
 import {
   type Command,
   CommandKind,
@@ -19,6 +20,7 @@ import {
   UnavailableError,
 } from "./key_value.ts";
 import { SESSION_WINDOW } from "./limits.ts";
+import { RequestBodies } from "./request_body.ts";
 
 /** Answers HTTP requests; what `Deno.serve` takes. */
 export type Handler = (request: Request) => MaybePromise<Response>;
@@ -37,10 +39,11 @@ const ALLOWED_METHOD: Record<string, string> = {
 };
 
 /** The HTTP front of `service`. It never throws and never rejects. */
-export function createHandler(service: Service): Handler {
+export function createHandler(service: Service, clock: Clock = systemClock): Handler {
+  const bodies = new RequestBodies(clock);
   return (request) => {
     try {
-      const response = route(service, request);
+      const response = route(service, bodies, request);
       return response instanceof Response ? response : response.catch(errorResponse);
     } catch (error) {
       return errorResponse(error);
@@ -48,7 +51,11 @@ export function createHandler(service: Service): Handler {
   };
 }
 
-function route(service: Service, request: Request): MaybePromise<Response> {
+function route(
+  service: Service,
+  bodies: RequestBodies,
+  request: Request,
+): MaybePromise<Response> {
   const { url, method } = request;
   const pathStart = url.indexOf("/", url.indexOf("//") + 2);
   const queryStart = url.indexOf("?", pathStart);
@@ -66,9 +73,9 @@ function route(service: Service, request: Request): MaybePromise<Response> {
     case "/get":
       return get(service, query);
     case "/put":
-      return write(service, request, CommandKind.put);
+      return write(service, bodies.read(request), CommandKind.put);
     case "/delete":
-      return write(service, request, CommandKind.delete);
+      return write(service, bodies.read(request), CommandKind.delete);
     case "/health":
       return health(service);
     default:
@@ -89,8 +96,12 @@ function valueResponse(value: string | null): Response {
 }
 
 // Chained by hand: an async function more is a measurable part of a write.
-function write(service: Service, request: Request, kind: CommandKind): Promise<Response> {
-  return readBody(request).then((text) => {
+function write(
+  service: Service,
+  body: Promise<string>,
+  kind: CommandKind,
+): Promise<Response> {
+  return body.then((text) => {
     const command = parseCommand(text, kind);
     return service.write(command).then((result) => resultResponse(command, result));
   });

@@ -4,15 +4,15 @@
  *
  * @module
  */
-import { Buffer, isUtf8 } from "node:buffer";
+import { Buffer } from "node:buffer";
 import { STATUS_CODE } from "@std/http/status";
 import { type Command, CommandKind } from "./key_value.ts";
-import { BODY_BYTES_MAX, CLIENT_BYTES_MAX, KEY_BYTES_MAX, SEQ_MAX } from "./limits.ts";
+import { CLIENT_BYTES_MAX, KEY_BYTES_MAX, SEQ_MAX } from "./limits.ts";
 
 /** What a client sent is not what the API takes. */
 export class BadRequestError extends Error {
   override name = "BadRequestError";
-  /** 400, or 413 when it is too large. */
+  /** 400, 408 when it is too slow, or 413 when it is too large. */
   readonly status: number;
 
   constructor(message: string, status: number = STATUS_CODE.BadRequest) {
@@ -25,7 +25,7 @@ const PUT_FIELDS = ["client", "seq", "key", "value"];
 const DELETE_FIELDS = ["client", "seq", "key"];
 
 /**
- * The command in a body that {@linkcode readBody} has read.
+ * The command that a body spells in JSON.
  *
  * @throws {BadRequestError}
  */
@@ -71,51 +71,6 @@ function decode(what: string, text: string): string {
   } catch {
     throw new BadRequestError(`${what} is ${quote(text)}, expected percent-encoded UTF-8`);
   }
-}
-
-/**
- * Reads the body as text, and never more of it than {@linkcode BODY_BYTES_MAX} and a piece. Rejects
- * with a {@linkcode BadRequestError} when it is too large, not UTF-8, or does not arrive whole.
- */
-export function readBody(request: Request): Promise<string> {
-  const length = request.headers.get("content-length");
-  if (length === null) return readPieces(request);
-  if (Number(length) > BODY_BYTES_MAX) return Promise.reject(bodyTooLarge(`${length} bytes`));
-  return request.bytes().then(decodeBody, brokenBody);
-}
-
-/** Strict: `request.text()` would put U+FFFD for what is not UTF-8, and that would be stored. */
-function decodeBody(bytes: Uint8Array): string {
-  if (!isUtf8(bytes)) throw new BadRequestError("Body is not UTF-8, expected JSON in UTF-8");
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
-}
-
-/** A body without a length is counted while it arrives. */
-async function readPieces(request: Request): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  try {
-    for await (const piece of request.body ?? []) {
-      length += piece.length;
-      if (length > BODY_BYTES_MAX) throw bodyTooLarge(`more than ${BODY_BYTES_MAX} bytes`);
-      pieces.push(piece);
-    }
-  } catch (error) {
-    return error instanceof BadRequestError ? Promise.reject(error) : brokenBody(error);
-  }
-  return decodeBody(Buffer.concat(pieces));
-}
-
-function bodyTooLarge(was: string): BadRequestError {
-  return new BadRequestError(
-    `Body has ${was}, expected at most ${BODY_BYTES_MAX}`,
-    STATUS_CODE.ContentTooLarge,
-  );
-}
-
-function brokenBody(cause: unknown): never {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  throw new BadRequestError(`Body did not arrive whole: ${reason}`);
 }
 
 function parseJson(text: string): Record<string, unknown> {

@@ -1,10 +1,12 @@
 /**
- * An HTTP server that stops in bounded time.
+ * An HTTP server that goes on when connections cannot be accepted, and stops in bounded time.
  *
  * @module
  */
+import { AcceptFailures } from "./accept_failures.ts";
 import type { Handler } from "./api.ts";
 import { systemClock } from "./clock.ts";
+import { formatAddress } from "./config.ts";
 import { atMostDrainTime } from "./drain.ts";
 
 /** A server that listens. */
@@ -12,12 +14,20 @@ export interface HttpServer {
   readonly port: number;
   /**
    * Takes no more requests, and resolves when those it has are answered, or after `DRAIN_MS`: a
-   * client that holds back the rest of its request, or does not take its answer, is not waited for
-   * longer. Its connection ends when it leaves or the process does; `Deno.serve` cannot cut it off.
+   * client that does not take its answer is not waited for longer. Its connection ends when it
+   * leaves or the process does; `Deno.serve` cannot cut it off.
    */
   close(): Promise<void>;
   /** Resolves when the last connection has ended. */
   readonly finished: Promise<void>;
+}
+
+export interface HttpServerOptions {
+  readonly hostname: string;
+  /** 0 for any that is free. */
+  readonly port: number;
+  /** Told what a person who runs the server should know, in one line each. */
+  readonly report: (line: string) => void;
 }
 
 /**
@@ -25,11 +35,63 @@ export interface HttpServer {
  *
  * @throws {Deno.errors.AddrInUse} The port is taken.
  */
-export function serveHttp(hostname: string, port: number, handler: Handler): HttpServer {
-  const server = Deno.serve({ hostname, port, onListen() {} }, handler);
-  return {
-    port: server.addr.port,
-    finished: server.finished,
-    close: () => atMostDrainTime(systemClock, server.shutdown()),
-  };
+export function serveHttp(options: HttpServerOptions, handler: Handler): HttpServer {
+  return new LastingServer(options, handler);
+}
+
+/**
+ * A `Deno.serve` that cannot accept a connection ends for good: it must be followed by another one.
+ * That is when its idle connections are let go, which is what gives files back to the process when
+ * it has run out of them; requests that it has are answered still.
+ */
+class LastingServer implements HttpServer {
+  readonly port: number;
+  readonly #hostname: string;
+  readonly #handler: Handler;
+  readonly #failures: AcceptFailures;
+  #server: Deno.HttpServer<Deno.NetAddr>;
+  /** Of servers that came before: resolve when their last request is answered. */
+  readonly #leaving = new Set<Promise<void>>();
+  #following: Promise<void> | null = null;
+  #closed = false;
+
+  constructor({ hostname, port, report }: HttpServerOptions, handler: Handler) {
+    this.#hostname = hostname;
+    this.#handler = handler;
+    this.#server = this.#serve(port);
+    this.port = this.#server.addr.port;
+    const address = formatAddress(hostname, this.port);
+    this.#failures = new AcceptFailures({ address, clock: systemClock, report });
+  }
+
+  #serve(port: number): Deno.HttpServer<Deno.NetAddr> {
+    const server = Deno.serve({ hostname: this.#hostname, port, onListen() {} }, this.#handler);
+    server.finished.catch((error) => this.#following = this.#follow(server, error));
+    return server;
+  }
+
+  async #follow(server: Deno.HttpServer, error: unknown): Promise<void> {
+    const leaving = server.shutdown().catch(() => {}).finally(() => this.#leaving.delete(leaving));
+    this.#leaving.add(leaving);
+    for (let reason = error; !this.#closed;) {
+      await this.#failures.pause(reason);
+      if (this.#closed) return;
+      try {
+        this.#server = this.#serve(this.port);
+        return;
+      } catch (error) {
+        reason = error;
+      }
+    }
+  }
+
+  get finished(): Promise<void> {
+    return this.#server.finished;
+  }
+
+  close(): Promise<void> {
+    this.#closed = true;
+    const work = [this.#server.shutdown(), this.#following, ...this.#leaving];
+    return atMostDrainTime(systemClock, Promise.all(work));
+  }
 }

@@ -11,6 +11,12 @@ export const CLIENT_BYTES_MAX = 255;
 export const KEY_BYTES_MAX = 64 * 1024;
 /** Body of one HTTP request, in bytes. Bounds the value as well. */
 export const BODY_BYTES_MAX = 1024 * 1024;
+/** A body up to here is read in one go, and may take its time; in bytes. */
+export const SMALL_BODY_BYTES_MAX = 16 * 1024;
+/** How long a larger body may take, or one that does not say how large it is, in milliseconds. */
+export const BODY_TIMEOUT_MS = 30_000;
+/** Bytes of such bodies that a server takes before it refuses what goes beyond. */
+export const LARGE_BODIES_BYTES_MAX = 64 * 1024 * 1024;
 /** Sequence numbers run from 1 to here: the integers that a JSON number carries exactly. */
 export const SEQ_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -38,6 +44,15 @@ export const PROBE_TIMEOUT_MS = 500;
 /** Delay before the router opens a broken link again, in milliseconds: first and longest. */
 export const RECONNECT_MS_MIN = 20;
 export const RECONNECT_MS_MAX = 100;
+
+/** Links that a node serves; for one more, one that is not welcome yet is ended, or it itself. */
+export const LINKS_MAX = 64;
+/** How long a link may take until it has said its hello, in milliseconds. */
+export const HELLO_TIMEOUT_MS = 5000;
+/** How long a listener that cannot accept connections waits before it tries again, in milliseconds. */
+export const ACCEPT_RETRY_MS = 100;
+/** How long it then does not say so again, in milliseconds. */
+export const ACCEPT_FAILURE_REPORT_MS = 60_000;
 
 /** How long one who stops waits for peers that do not finish, in milliseconds. */
 export const DRAIN_MS = 2000;

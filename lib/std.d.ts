@@ -61,6 +61,7 @@ declare module "@std/http/status" {
     readonly BadRequest: 400;
     readonly NotFound: 404;
     readonly MethodNotAllowed: 405;
+    readonly RequestTimeout: 408;
     readonly Conflict: 409;
     readonly ContentTooLarge: 413;
     readonly InternalServerError: 500;

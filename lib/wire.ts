@@ -121,11 +121,14 @@ export class Wire {
       const count = await this.#readSome(bytes.subarray(filled));
       if (count === null) return;
       filled += count;
-      const used = this.#takeFrames(bytes, filled, handle);
-      bytes.copyWithin(0, used, filled);
-      filled -= used;
+      for (let early = true; early && !this.#closed;) {
+        const used = this.#takeFrames(bytes, filled, handle);
+        bytes.copyWithin(0, used, filled);
+        filled -= used;
+        early = this.backlog > LINK_BACKLOG_BYTES_MAX;
+        if (early) await this.flush();
+      }
       bytes = roomForFrame(bytes, filled);
-      while (this.backlog > LINK_BACKLOG_BYTES_MAX && !this.#closed) await this.flush();
     }
   }
 
@@ -138,7 +141,10 @@ export class Wire {
     }
   }
 
-  /** Handles the whole frames among the first `filled` bytes. Returns how many bytes they were. */
+  /**
+   * Handles the whole frames among the first `filled` bytes, as long as not too much waits to leave:
+   * small requests may have large replies. Returns how many bytes they were.
+   */
   #takeFrames(bytes: Uint8Array<ArrayBuffer>, filled: number, handle: FrameHandler): number {
     const view = new DataView(bytes.buffer);
     let start = 0;
@@ -150,8 +156,8 @@ export class Wire {
       const end = start + LENGTH_BYTES + length;
       if (end > filled) break;
       handle(bytes[start + 8], view.getUint32(start + 4, true), bytes, start + HEADER_BYTES, end);
-      if (this.#closed) break;
       start = end;
+      if (this.#closed || this.backlog > LINK_BACKLOG_BYTES_MAX) break;
     }
     return start;
   }

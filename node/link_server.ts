@@ -9,6 +9,7 @@ import type { Clock } from "../lib/clock.ts";
 import { atMostDrainTime } from "../lib/drain.ts";
 import { CommandCursor } from "../lib/command_codec.ts";
 import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
+import { HELLO_TIMEOUT_MS, LINKS_MAX } from "../lib/limits.ts";
 import { encodeResult, FrameType, refusesHello } from "../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../lib/wire.ts";
 import type { Node } from "./node.ts";
@@ -18,7 +19,8 @@ export class LinkServer {
   readonly #node: Node;
   readonly #nodeId: string;
   readonly #clock: Clock;
-  readonly #wires = new Set<Wire>();
+  /** In the order in which they began. */
+  readonly #connections = new Set<Connection>();
   #draining = false;
 
   constructor(node: Node, nodeId: string, clock: Clock) {
@@ -29,9 +31,13 @@ export class LinkServer {
 
   /** Serves one link until it ends. Never rejects: what a peer does wrong ends its own link only. */
   async serve(duplex: Duplex): Promise<void> {
+    if (!this.#makeRoom()) return duplex.close();
     const wire = new Wire(duplex, this.#clock);
-    this.#wires.add(wire);
     const connection = new Connection(wire, this.#node, this.#nodeId);
+    this.#connections.add(connection);
+    const callOff = this.#clock.after(HELLO_TIMEOUT_MS, () => {
+      if (!connection.welcomed) wire.close();
+    });
     try {
       await wire.read((type, id, bytes, start, end) => {
         if (!this.#draining) connection.handle(type, id, bytes, start, end);
@@ -41,9 +47,25 @@ export class LinkServer {
       connection.refuse(0, error instanceof Error ? error.message : String(error));
       await atMostDrainTime(this.#clock, wire.flush());
     } finally {
+      callOff();
       wire.close();
-      this.#wires.delete(wire);
+      this.#connections.delete(connection);
     }
+  }
+
+  /**
+   * Ends the oldest link that is not welcome yet if there are as many links as there may be. False if
+   * all are welcome: those are routers, and go on.
+   */
+  #makeRoom(): boolean {
+    if (this.#connections.size < LINKS_MAX) return true;
+    for (const connection of this.#connections) {
+      if (connection.welcomed) continue;
+      connection.wire.close();
+      this.#connections.delete(connection);
+      return true;
+    }
+    return false;
   }
 
   /** Takes no more requests, answers those it took, then ends all links. */
@@ -52,22 +74,23 @@ export class LinkServer {
     await this.#node.idle();
     await atMostDrainTime(
       this.#clock,
-      Promise.all(Array.from(this.#wires, (wire) => wire.flush())),
+      Promise.all(Array.from(this.#connections, ({ wire }) => wire.flush())),
     );
-    for (const wire of this.#wires) wire.close();
+    for (const { wire } of this.#connections) wire.close();
   }
 }
 
 /** What one link has said so far, and its replies. */
 class Connection {
-  readonly #wire: Wire;
+  readonly wire: Wire;
   readonly #node: Node;
   readonly #nodeId: string;
-  #welcomed = false;
+  /** Whether it has said the right hello: what is at the other end is a router. */
+  welcomed = false;
   #command: CommandCursor | undefined;
 
   constructor(wire: Wire, node: Node, nodeId: string) {
-    this.#wire = wire;
+    this.wire = wire;
     this.#node = node;
     this.#nodeId = nodeId;
   }
@@ -80,7 +103,7 @@ class Connection {
     start: number,
     end: number,
   ): void {
-    if (!this.#welcomed) return this.#hello(type, id, bytes, start, end);
+    if (!this.welcomed) return this.#hello(type, id, bytes, start, end);
     switch (type) {
       case FrameType.get:
         return this.#get(id, bytes, start, end);
@@ -105,16 +128,16 @@ class Connection {
     if (type !== FrameType.hello) throw new RangeError(`Frame type is ${type}, expected 1 first`);
     const reason = refusesHello(bytes, start, end, this.#nodeId);
     if (reason !== null) throw new RangeError(reason);
-    this.#welcomed = true;
-    this.#wire.beginFrame(FrameType.welcome, id);
-    this.#wire.endFrame();
+    this.welcomed = true;
+    this.wire.beginFrame(FrameType.welcome, id);
+    this.wire.endFrame();
   }
 
   #get(id: number, bytes: Uint8Array, start: number, end: number): void {
     const value = this.#node.getBytes(bytes, start, end);
-    const writer = this.#wire.beginFrame(value === null ? FrameType.missing : FrameType.value, id);
+    const writer = this.wire.beginFrame(value === null ? FrameType.missing : FrameType.value, id);
     if (value !== null) writer.text(value);
-    this.#wire.endFrame();
+    this.wire.endFrame();
   }
 
   #write(id: number, bytes: Uint8Array, start: number, end: number): void {
@@ -133,26 +156,26 @@ class Connection {
 
   #reply(id: number, result: Result | null, error: unknown): void {
     if (result === null) return this.#fail(id, error);
-    const writer = this.#wire.beginFrame(FrameType.result, id);
+    const writer = this.wire.beginFrame(FrameType.result, id);
     encodeResult(writer, result);
-    this.#wire.endFrame();
+    this.wire.endFrame();
   }
 
   #fail(id: number, error: unknown): void {
     if (error instanceof UnavailableError) return this.refuse(id, error.message);
     if (!(error instanceof InsufficientStorageError)) throw error;
-    this.#wire.beginFrame(FrameType.full, id).text(error.message);
-    this.#wire.endFrame();
+    this.wire.beginFrame(FrameType.full, id).text(error.message);
+    this.wire.endFrame();
   }
 
   #json(id: number, value: unknown): void {
-    this.#wire.beginFrame(FrameType.json, id).text(JSON.stringify(value));
-    this.#wire.endFrame();
+    this.wire.beginFrame(FrameType.json, id).text(JSON.stringify(value));
+    this.wire.endFrame();
   }
 
   /** Says why there is no answer to the request `id`; 0 if it is about the link as a whole. */
   refuse(id: number, reason: string): void {
-    this.#wire.beginFrame(FrameType.refused, id).text(reason);
-    this.#wire.endFrame();
+    this.wire.beginFrame(FrameType.refused, id).text(reason);
+    this.wire.endFrame();
   }
 }

@@ -5,8 +5,9 @@
  * @module
  */
 import { createHandler } from "../lib/api.ts";
+import { AcceptFailures } from "../lib/accept_failures.ts";
 import { systemClock } from "../lib/clock.ts";
-import type { NodeConfig } from "../lib/config.ts";
+import { formatAddress, type NodeConfig } from "../lib/config.ts";
 import { serveHttp } from "../lib/http_server.ts";
 import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
 import { realDisk } from "./disk.ts";
@@ -61,9 +62,10 @@ export async function startNode(
     }),
   );
 
-  const links = serveLinks(config, new LinkServer(node, config.id, systemClock));
+  const links = serveLinks(config, new LinkServer(node, config.id, systemClock), report);
   resources.defer(links.close);
-  const server = serveHttp(config.host, config.port, createHandler(node));
+  const { host: hostname, port } = config;
+  const server = serveHttp({ hostname, port, report }, createHandler(node));
   resources.defer(() => server.close());
 
   const owned = resources.move();
@@ -82,22 +84,40 @@ export async function startNode(
 function serveLinks(
   config: NodeConfig,
   links: LinkServer,
+  report: (line: string) => void,
 ): { port: number; close: () => Promise<void> } {
   const listener = Deno.listen({ hostname: config.host, port: config.linkPort });
+  const { port } = listener.addr;
+  const address = formatAddress(config.host, port);
+  const failures = new AcceptFailures({ address, clock: systemClock, report });
   const serving = new Set<Promise<void>>();
-  const accepting = (async () => {
-    for await (const connection of listener) {
-      connection.setNoDelay(true);
-      const served = links.serve(connection).finally(() => serving.delete(served));
-      serving.add(served);
-    }
-  })();
+  const accepting = acceptEach(listener, failures, (connection) => {
+    connection.setNoDelay(true);
+    const served = links.serve(connection).finally(() => serving.delete(served));
+    serving.add(served);
+  });
   return {
-    port: listener.addr.port,
+    port,
     async close() {
       listener.close();
       await links.drain();
       await Promise.all([accepting, ...serving]);
     },
   };
+}
+
+/** Hands each connection to `serve`, until the listener is closed. */
+async function acceptEach(
+  listener: Deno.TcpListener,
+  failures: AcceptFailures,
+  serve: (connection: Deno.TcpConn) => void,
+): Promise<void> {
+  for (;;) {
+    try {
+      serve(await listener.accept());
+    } catch (error) {
+      if (error instanceof Deno.errors.BadResource) return; // closed
+      await failures.pause(error);
+    }
+  }
 }

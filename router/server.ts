@@ -17,15 +17,25 @@ export interface RunningRouter {
   close(): Promise<void>;
 }
 
+export interface StartRouterOptions {
+  /** Told what a person who runs the router should know, in one line each. */
+  readonly report?: (line: string) => void;
+}
+
 /**
  * Serves the cluster. No node needs to be up.
  *
  * @throws {Deno.errors.AddrInUse} The port is taken.
  */
-export function startRouter(config: ClusterConfig): RunningRouter {
+export function startRouter(
+  config: ClusterConfig,
+  options: StartRouterOptions = {},
+): RunningRouter {
   const router = new Router(config.nodes.map(openLink));
+  const { host: hostname, port } = config.router;
+  const { report = console.error } = options;
   try {
-    const server = serveHttp(config.router.host, config.router.port, createHandler(router));
+    const server = serveHttp({ hostname, port, report }, createHandler(router));
     return {
       port: server.port,
       async close() {

@@ -33,8 +33,17 @@ export interface StartOptions {
 
 /** Starts `main.ts` with these arguments. */
 export function startMain(args: string[], options: StartOptions = {}): MainProcess {
+  return startProgram("main.ts", args, options);
+}
+
+/** Starts a program, whose path begins at the checkout, with these arguments. */
+export function startProgram(
+  path: string,
+  args: string[],
+  options: StartOptions = {},
+): MainProcess {
   const permissions = options.permissions ?? defaultPermissions();
-  return start(["run", "--no-prompt", ...permissions, join(CHECKOUT, "main.ts"), ...args], options);
+  return start(["run", "--no-prompt", ...permissions, join(CHECKOUT, path), ...args], options);
 }
 
 /** Starts `deno task` with these arguments. */

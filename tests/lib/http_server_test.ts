@@ -1,10 +1,11 @@
 import { assertEquals } from "@std/assert";
 import { serveHttp } from "../../lib/http_server.ts";
 
+const OPTIONS = { hostname: "127.0.0.1", port: 0, report: console.error };
+
 Deno.test("serveHttp() stops although a client holds back the rest of its request", async () => {
   const server = serveHttp(
-    "127.0.0.1",
-    0,
+    OPTIONS,
     (request) => request.text().then((text) => new Response(text), () => new Response(null)),
   );
   const client = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
@@ -22,7 +23,7 @@ Deno.test("serveHttp() answers what it has taken before it stops", async () => {
   let answer = (_: Response) => {};
   let taken = () => {};
   const isTaken = new Promise<void>((resolve) => taken = resolve);
-  const server = serveHttp("127.0.0.1", 0, () => {
+  const server = serveHttp(OPTIONS, () => {
     taken();
     return new Promise((resolve) => answer = resolve);
   });
