@@ -37,6 +37,11 @@ export const WAITING_WRITES_MAX = 4096;
 /** Bytes of commands that may wait for the log of a node; so much can stand in one batch. */
 export const WAITING_WRITE_BYTES_MAX = 8 * 1024 * 1024;
 
+/** Bytes of answers to writes after which a node lets some leave before it makes more. */
+export const ANSWER_BYTES_PER_TURN = 8 * 1024 * 1024;
+/** Bytes of replies that wait on a link for which it is ended: its peer does not take them. */
+export const LINK_BACKLOG_BYTES_END = 64 * 1024 * 1024;
+
 /** How long the router tries to have a request answered, in milliseconds. */
 export const REQUEST_TIMEOUT_MS = 5000;
 /** How long the router waits for the health or the metrics of a node, in milliseconds. */

@@ -61,6 +61,11 @@ export class Wire {
     return this.#gathering.length + this.#leaving.length;
   }
 
+  /** Whether it was closed, from here: nothing that is sent leaves any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Begins a frame. Its payload is written to what this returns; {@linkcode endFrame} sends it. */
   beginFrame(type: number, id: number): ByteWriter {
     const writer = this.#gathering;

@@ -11,9 +11,14 @@
  */
 import { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { CommandCursor } from "../lib/command_codec.ts";
+import { CommandCursor } from "../lib/command_codec.ts";
 import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
-import { DISK_RETRY_MS, WAITING_WRITE_BYTES_MAX, WAITING_WRITES_MAX } from "../lib/limits.ts";
+import {
+  ANSWER_BYTES_PER_TURN,
+  DISK_RETRY_MS,
+  WAITING_WRITE_BYTES_MAX,
+  WAITING_WRITES_MAX,
+} from "../lib/limits.ts";
 import type { Admission } from "./admission.ts";
 import { BATCH_HEADER_BYTES, forEachCommand } from "./batch.ts";
 import { isRefusal, type Log, type Refusal } from "./log.ts";
@@ -170,11 +175,28 @@ export class CommitQueue {
     }
     this.#refusal = null;
     this.#batches++;
-    const { replies } = batch;
-    forEachCommand(body, firstIndex, (command, index) => {
-      replies[index - firstIndex](this.#options.apply(command, index), null);
-    });
+    await this.#answer(batch, firstIndex);
     batch.clear();
+  }
+
+  /**
+   * Applies what is durable and answers it. Small commands may have large answers, those of writes
+   * that are sent again above all: after so many bytes of them some get time to leave.
+   */
+  async #answer({ bytes, replies }: Batch, firstIndex: number): Promise<void> {
+    const { apply, clock } = this.#options;
+    const body = bytes.written();
+    const command = new CommandCursor(body);
+    let answerBytes = 0;
+    for (let start = BATCH_HEADER_BYTES, i = 0; start < body.length; start = command.end, i++) {
+      command.moveTo(start, body.length);
+      const result = apply(command, firstIndex + i);
+      replies[i](result, null);
+      answerBytes += result.prevValue === null ? 0 : result.prevValue.length;
+      if (answerBytes < ANSWER_BYTES_PER_TURN) continue;
+      answerBytes = 0;
+      await new Promise<void>((resolve) => clock.afterTurn(resolve));
+    }
   }
 
   /** Refuses the writes that memory has no room for. False if no others are left. */

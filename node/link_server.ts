@@ -9,7 +9,7 @@ import type { Clock } from "../lib/clock.ts";
 import { atMostDrainTime } from "../lib/drain.ts";
 import { CommandCursor } from "../lib/command_codec.ts";
 import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
-import { HELLO_TIMEOUT_MS, LINKS_MAX } from "../lib/limits.ts";
+import { HELLO_TIMEOUT_MS, LINK_BACKLOG_BYTES_END, LINKS_MAX } from "../lib/limits.ts";
 import { encodeResult, FrameType, refusesHello } from "../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../lib/wire.ts";
 import type { Node } from "./node.ts";
@@ -155,6 +155,9 @@ class Connection {
   }
 
   #reply(id: number, result: Result | null, error: unknown): void {
+    // Answers to writes cannot be held back. A router takes them, and asks again where it does not.
+    if (this.wire.backlog > LINK_BACKLOG_BYTES_END) this.wire.close();
+    if (this.wire.closed) return;
     if (result === null) return this.#fail(id, error);
     const writer = this.wire.beginFrame(FrameType.result, id);
     encodeResult(writer, result);

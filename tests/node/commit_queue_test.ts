@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { CommandCursor } from "../../lib/command_codec.ts";
 import { encodeCommand } from "../../lib/command_codec.ts";
@@ -8,7 +9,7 @@ import {
   type Result,
   UnavailableError,
 } from "../../lib/key_value.ts";
-import { DISK_RETRY_MS, WAITING_WRITES_MAX } from "../../lib/limits.ts";
+import { ANSWER_BYTES_PER_TURN, DISK_RETRY_MS, WAITING_WRITES_MAX } from "../../lib/limits.ts";
 import { batchTime } from "../../node/batch.ts";
 import { CommitQueue } from "../../node/commit_queue.ts";
 import type { Log } from "../../node/log.ts";
@@ -67,13 +68,18 @@ class HeldLog implements Log {
   close(): void {}
 }
 
+const LARGE_VALUE = "v".repeat(ANSWER_BYTES_PER_TURN / 8);
+
 function setUp() {
   const log = new HeldLog();
   const clock = new ManualClock();
   const applied: number[] = [];
+  /** Writes with these numbers have large answers. */
+  const large = new Set<number>();
   const apply = (command: CommandCursor, index: number): Result => {
     applied.push(command.seq);
-    return { outcome: Outcome.applied, logIndex: index, prevValue: "" };
+    const prevValue = large.has(command.seq) ? LARGE_VALUE : "";
+    return { outcome: Outcome.applied, logIndex: index, prevValue };
   };
   const recall = ({ seq }: CommandCursor): Result | null =>
     applied.includes(seq) ? { outcome: Outcome.duplicate, logIndex: 7, prevValue: "" } : null;
@@ -101,7 +107,7 @@ function setUp() {
         (result, error) => result === null ? reject(error) : resolve(result),
       );
     });
-  return { log, clock, queue, applied, growing, write };
+  return { log, clock, queue, applied, growing, large, write };
 }
 
 Deno.test("CommitQueue applies nothing before it is durable", async () => {
@@ -192,6 +198,23 @@ Deno.test("CommitQueue answers what a full disk refuses, and asks it again after
   log.makeDurable();
   assertEquals((await next).outcome, Outcome.applied);
   assertEquals([log.batches, applied], [[2, 1, 1], [4, 5]]);
+});
+
+Deno.test("CommitQueue lets large answers leave before it makes more", async () => {
+  const { log, large, write } = setUp();
+  for (let seq = 1; seq <= 40; seq++) large.add(seq);
+  const appended = log.nextAppend();
+  let answered = 0;
+  const writes = Array.from({ length: 40 }, (_, i) => write(i + 1).then(() => answered++));
+  await appended;
+  log.makeDurable();
+  const answeredPerTurn = [];
+  for (let before = 0; before < 40; before = answered) {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (answered > before) answeredPerTurn.push(answered - before);
+  }
+  assertEquals(answeredPerTurn, [8, 8, 8, 8, 8]);
+  await Promise.all(writes);
 });
 
 Deno.test("CommitQueue takes what is not admitted out of a batch, and keeps the rest in order", async () => {

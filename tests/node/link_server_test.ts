@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { encodeCommand } from "../../lib/command_codec.ts";
+import { CommandKind } from "../../lib/key_value.ts";
 import { HELLO_TIMEOUT_MS, LINK_FRAME_BYTES_MAX, LINKS_MAX } from "../../lib/limits.ts";
 import { decodeText, encodeHello, FrameType } from "../../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../../lib/wire.ts";
@@ -43,13 +45,18 @@ async function setUp() {
   const memory = await new MemoryNode("n1", clock).start();
   const server = new LinkServer(memory.node, "n1", clock);
   const served: Promise<void>[] = [];
+  const serve = (duplex: Duplex) => {
+    served.push(server.serve(duplex));
+  };
   const open = () => {
     const [near, far] = pipe();
-    served.push(server.serve(far));
+    serve(far);
     return new Peer(near, clock);
   };
   return {
     clock,
+    node: memory.node,
+    serve,
     open,
     openWelcome: async () => {
       const peer = open();
@@ -103,6 +110,56 @@ Deno.test("LinkServer refuses one link too many when all are routers, and those 
   await until(() => routers[0].isEnded, "a router leaves");
   assert((await nodes.openWelcome()).isWelcome);
 });
+
+Deno.test("LinkServer ends a link whose peer takes no answers, and forgets them", async () => {
+  await using nodes = await setUp();
+  const { node } = nodes;
+  const prevValue = "v".repeat(1_000_000);
+  const remove = { kind: CommandKind.delete, client: "c", seq: 2, key: "k", value: "" };
+  await node.write({ kind: CommandKind.put, client: "c", seq: 1, key: "k", value: prevValue });
+  await node.write(remove);
+  const stuck = new StuckDuplex();
+  nodes.serve(stuck);
+  const asker = new Wire(stuck.peer, nodes.clock);
+  encodeHello(asker.beginFrame(FrameType.hello, 0), "n1");
+  asker.endFrame();
+  // Each is a small frame, and its answer is 1 MB: the value that the first of them removed.
+  for (let id = 1; id <= 300; id++) {
+    encodeCommand(asker.beginFrame(FrameType.write, id), remove);
+    asker.endFrame();
+  }
+  await until(() => stuck.isClosed, "the link is ended");
+  await node.idle();
+  assertEquals(node.get("k"), null);
+  assert((await nodes.openWelcome()).isWelcome);
+  asker.close();
+});
+
+/** The end of a connection whose other end, `peer`, sends and does not read. */
+class StuckDuplex implements Duplex {
+  isClosed = false;
+  readonly peer: Duplex;
+  readonly #near: Duplex;
+  readonly #never = Promise.withResolvers<number>();
+
+  constructor() {
+    [this.#near, this.peer] = pipe();
+  }
+
+  read(bytes: Uint8Array): Promise<number | null> {
+    return this.#near.read(bytes);
+  }
+
+  write(): Promise<number> {
+    return this.#never.promise;
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.#never.reject(new Deno.errors.BrokenPipe("Closed"));
+    this.#near.close();
+  }
+}
 
 /** Bytes that no router sends first, and what they are told. */
 const WRONG_STARTS: Record<string, [bytes: number[], told: RegExp]> = {
