@@ -53,6 +53,16 @@ export function readBytes(
   return bytes;
 }
 
+/** Reads all of a file. */
+export async function readFile(disk: Disk, path: string): Promise<Uint8Array<ArrayBuffer>> {
+  const file = await disk.open(path, "read");
+  try {
+    return readBytes(file, 0, await file.size());
+  } finally {
+    file.close();
+  }
+}
+
 /** Writes all of `bytes` at `position`, in as many calls as the disk makes of it. */
 export function writeBytes(file: DiskFile, bytes: Uint8Array, position: number): void {
   let taken = file.write(bytes, position);

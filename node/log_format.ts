@@ -74,10 +74,14 @@ import { getUint53, setUint53 } from "../lib/byte_writer.ts";
 
 /** The unit that a disk writes whole or not at all, in bytes. */
 export const SECTOR_BYTES = 512;
-const FRAME_HEADER_BYTES = 28;
+/** Bytes of a frame before its body. */
+export const FRAME_HEADER_BYTES = 28;
+/** Where the body checksum stands in a frame. */
+export const FRAME_CHECKSUM_OFFSET = 20;
 const FIRST_SECTOR_BODY_BYTES = SECTOR_BYTES - FRAME_HEADER_BYTES;
 const NEXT_SECTOR_BODY_BYTES = SECTOR_BYTES - 1;
-const HEADER_CHECKSUM_OFFSET = SECTOR_BYTES - 4;
+/** Where the checksum stands in the header of a file. */
+export const HEADER_CHECKSUM_OFFSET = SECTOR_BYTES - 4;
 const VERSION = 1;
 const MAGIC = new TextEncoder().encode("sixpaths");
 const LOG_ID_BYTES = 16;
@@ -226,7 +230,7 @@ export function encodeFrame(
   view.setUint32(4, body.length, true);
   setUint53(view, 8, frame.firstIndex);
   view.setUint32(16, frame.count, true);
-  view.setUint32(20, bodyChecksum, true);
+  view.setUint32(FRAME_CHECKSUM_OFFSET, bodyChecksum, true);
   view.setUint32(24, crc32(target.subarray(0, 24)), true);
   return bodyChecksum;
 }
@@ -243,7 +247,7 @@ export function decodeFrameHeader(segment: Uint8Array, offset: number): FrameHea
     bodyLength: view.getUint32(4, true),
     firstIndex: getUint53(view, 8),
     count: view.getUint32(16, true),
-    bodyChecksum: view.getUint32(20, true),
+    bodyChecksum: view.getUint32(FRAME_CHECKSUM_OFFSET, true),
   };
 }
 

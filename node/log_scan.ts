@@ -6,7 +6,7 @@
  */
 import { join } from "@std/path";
 import { DamageError } from "./damage.ts";
-import { type Disk, readBytes } from "./disk.ts";
+import { type Disk, readFile } from "./disk.ts";
 import type { BatchVisitor } from "./log.ts";
 import {
   bodyMatches,
@@ -80,6 +80,8 @@ export async function scanSegments(
   const segments: SegmentScan[] = [];
   for (const name of names) {
     const path = join(directory, name);
+    // In one piece, up to 64 MiB for a moment: the scan then is plain loops over one array. Reading it
+    // in windows would save that memory and cost a second kind of "not there yet".
     const bytes = await readFile(disk, path);
     checkFollows(directory, segments.at(-1), position, name);
     openSegment(path, bytes, position);
@@ -106,17 +108,6 @@ function checkEnd(directory: string, position: Position, last: SegmentScan): voi
     0,
     `segment is missing: the seal of "${last.name}" says that it was there`,
   );
-}
-
-// A segment is read in one piece, up to 64 MiB for a moment: the scan then is plain loops over one
-// array. Reading it in windows would save that memory and cost a second kind of "not there yet".
-async function readFile(disk: Disk, path: string): Promise<Uint8Array> {
-  const file = await disk.open(path, "read");
-  try {
-    return readBytes(file, 0, await file.size());
-  } finally {
-    file.close();
-  }
 }
 
 /** The name must be the one that the segment before leads to. */

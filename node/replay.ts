@@ -36,6 +36,11 @@ export class Replay implements LogVisitor {
     this.#time = this.#loader.load(kind, body)?.time ?? this.#time;
   };
 
+  /** Parts of the snapshot are missing here, see {@linkcode SnapshotLoader.skip}. */
+  skipParts(): void {
+    this.#loader.skip();
+  }
+
   readonly batch = (body: Uint8Array, firstIndex: number, count: number): void => {
     this.#time = batchTime(body);
     const found = forEachCommand(

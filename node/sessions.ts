@@ -357,6 +357,14 @@ export class Sessions {
     if (end - start > PREV_VALUE_OFFSET) this.#whole[session]++;
   }
 
+  /** Lets go of all results of a session: what its client has sent so far is refused as stale. */
+  forgetResults(session: number): void {
+    for (let seq = this.#top[session]; this.#held[session] > 0; seq--) {
+      this.#deleteResult(session, seq);
+    }
+    this.#floor[session] = this.#top[session];
+  }
+
   /** Goes on counting from here. */
   restoreCounts(counts: { evictions: number; drops: number }): void {
     this.#evictions = counts.evictions;

@@ -42,11 +42,22 @@ export async function writeSnapshot(options: WriteSnapshotOptions): Promise<Snap
   const replay = new Replay(options);
   const scan = await scanDirectory(disk, directory, replay, { lastIndex: index });
   if (scan === null) throw new RangeError(`Directory "${directory}" has no log to read`);
+  return await writeState(disk, directory, headerAfter(scan), replay);
+}
+
+/** Writes the snapshot of a state, under a header that says which record comes next. */
+export async function writeState(
+  disk: Disk,
+  directory: string,
+  header: FileHeader,
+  { shard, time }: Replay,
+): Promise<SnapshotInfo> {
+  const index = header.firstIndex - 1;
   const name = snapshotName(index);
   const path = join(directory, name);
   const temporary = `${path}.tmp`;
   try {
-    await writeFile(disk, temporary, headerAfter(scan), partsOf(replay.shard, replay.time));
+    await writeFile(disk, temporary, header, partsOf(shard, time));
     const { sizeBytes } = await scanSnapshot(disk, directory, `${name}.tmp`);
     await disk.rename(temporary, path);
     await disk.syncDirectory(directory);

@@ -193,9 +193,20 @@ export class SnapshotLoader {
   readonly #shard: Shard;
   /** To which the next result belongs; it may stand in the part before. */
   #session = 0;
+  #isPartial = false;
 
   constructor(shard: Shard) {
     this.#shard = shard;
+  }
+
+  /**
+   * Says that parts are missing here. The session before may lack results: rather than apply one of
+   * its writes twice, all of them are refused as stale.
+   */
+  skip(): void {
+    if (this.#session !== 0) this.#shard.sessions.forgetResults(this.#session);
+    this.#session = 0;
+    this.#isPartial = true;
   }
 
   /** Returns the totals with the last part. @throws {Error} They are not what was loaded. */
@@ -217,13 +228,14 @@ export class SnapshotLoader {
     const { sessions } = this.#shard;
     for (const { state, start, end } of sessionItems(body)) {
       if (state !== null) this.#session = sessions.restore(body, start, end, state);
-      else sessions.restoreResult(this.#session, body, start, end);
+      else if (this.#session !== 0) sessions.restoreResult(this.#session, body, start, end);
     }
   }
 
   #finish(totals: SnapshotTotals): SnapshotTotals {
     const { store, sessions } = this.#shard;
-    if (store.size !== totals.keys || sessions.size !== totals.sessions) {
+    const isWhole = store.size === totals.keys && sessions.size === totals.sessions;
+    if (!isWhole && !this.#isPartial) {
       throw new Error(
         `Snapshot has ${store.size} keys and ${sessions.size} sessions, ` +
           `expected ${totals.keys} and ${totals.sessions}`,

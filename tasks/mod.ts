@@ -15,6 +15,7 @@ export const subcommands = new Map<string, () => Promise<Subcommand>>([
   ["clean", () => import("./clean.ts")],
   ["check", () => import("./check.ts")],
   ["dump", () => import("./dump.ts")],
+  ["salvage", () => import("./salvage.ts")],
   ["torture", () => import("./torture.ts")],
   ["bench", () => import("./bench.ts")],
   ["help", () => import("./help.ts")],

@@ -20,6 +20,8 @@ export interface SmallNodeOptions {
   readonly take?: TakeSnapshot;
   /** Bytes by which the log grows before a snapshot is taken. Default: eight small writes. */
   readonly growthBytesMin?: number;
+  /** Of what the id of a new log consists. Default: 7. */
+  readonly id?: number;
 }
 
 /** A node, and what it reported. */
@@ -38,7 +40,7 @@ export async function openSmallNode(
     clock: systemClock,
     directory: DIRECTORY,
     nodeId: "n1",
-    randomBytes: (target) => target.fill(7),
+    randomBytes: (target) => target.fill(options.id ?? 7),
     report: (line) => reports.push(line),
     openLog: (options) => new FileLog({ ...options, segmentBytes: 16 * 1024, fillBytes: 1024 }),
     takeSnapshot: options.take ?? takeFrom(disk),

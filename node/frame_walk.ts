@@ -1,0 +1,138 @@
+/**
+ * Finds the frames of a file that are intact, in between others that are not. A node has no use for
+ * that: for it a damaged file is damaged. `salvage` has.
+ *
+ * What proves a frame intact is its own header checksum, and its body checksum begun with that of the
+ * frame before, which stands in that one's header. So a damaged body costs its own frame only. After a
+ * damaged header there are two ways to know what the next frame was chained to: the field in it may
+ * have kept its value; or the body behind it may have, and its checksum can be taken again. If neither
+ * fits, the next frame is not proven, and given up too.
+ *
+ * @module
+ */
+import { crc32 } from "node:zlib";
+import {
+  bodyMatches,
+  copyBody,
+  decodeFileHeader,
+  decodeFrameHeader,
+  type FileHeader,
+  type FileMark,
+  FRAME_CHECKSUM_OFFSET,
+  FRAME_HEADER_BYTES,
+  frameBytes,
+  type FrameHeader,
+  FrameKind,
+  HEADER_CHECKSUM_OFFSET,
+  SECTOR_BYTES,
+} from "./log_format.ts";
+
+/** A frame that is intact. */
+export interface IntactFrame {
+  readonly header: FrameHeader;
+  readonly body: Uint8Array;
+}
+
+/** Bytes that are not what was written, or cannot be proven to be. */
+export interface BrokenStretch {
+  readonly header: null;
+  /** In bytes from the start of the file. */
+  readonly offset: number;
+  readonly reason: string;
+  /** What the frame there says it is, if its header is intact. */
+  readonly claim: FrameHeader | null;
+  /** A sector in it is all zeros: at the end of a log, a batch that was never finished. */
+  readonly isTorn: boolean;
+}
+
+/** Reads the header of a file; null if it is damaged. */
+export function fileHeaderOf(mark: FileMark, bytes: Uint8Array): FileHeader | null {
+  const decoded = decodeFileHeader(mark, bytes.subarray(0, SECTOR_BYTES));
+  return typeof decoded === "string" ? null : decoded.header;
+}
+
+/** All that is written in a file after its header, in order. */
+export function* walkFrames(bytes: Uint8Array): Generator<IntactFrame | BrokenStretch> {
+  const end = writtenEnd(bytes);
+  let chains = headerChains(bytes);
+  let offset = SECTOR_BYTES;
+  let isSealed = false;
+  while (offset < end) {
+    const header = decodeFrameHeader(bytes, offset);
+    if (header === null) {
+      const next = nextFrame(bytes, offset, end);
+      yield brokenStretch(bytes, offset, next, null);
+      chains = chainsAfter(bytes, offset, next, chains);
+      offset = next;
+      continue;
+    }
+    const next = offset + frameBytes(header.bodyLength);
+    const isWhole = next <= bytes.length;
+    if (isWhole && chains.some((chain) => bodyMatches(bytes, offset, header, chain))) {
+      const body = new Uint8Array(header.bodyLength);
+      copyBody(bytes, offset, header.bodyLength, body);
+      yield { header, body };
+    } else {
+      yield brokenStretch(bytes, offset, Math.min(next, bytes.length), header);
+    }
+    isSealed = header.kind === FrameKind.seal;
+    chains = [header.bodyChecksum];
+    offset = next;
+  }
+  // Zeros follow the last frame, always: a file that ends before them was cut off.
+  const isCut = !isSealed && offset + SECTOR_BYTES > bytes.length;
+  if (isCut) yield { header: null, offset, reason: "file ends", claim: null, isTorn: false };
+}
+
+function brokenStretch(
+  bytes: Uint8Array,
+  offset: number,
+  end: number,
+  claim: FrameHeader | null,
+): BrokenStretch {
+  let isTorn = false;
+  for (let sector = offset; sector < end; sector += SECTOR_BYTES) {
+    isTorn ||= bytes.subarray(sector, sector + SECTOR_BYTES).every((byte) => byte === 0);
+  }
+  const reason = claim === null
+    ? "frame header is damaged"
+    : "frame is damaged, or cannot be proven";
+  return { header: null, offset, reason, claim, isTorn };
+}
+
+/** To what the first frame may be chained: the header's checksum, as it stands or as it comes out. */
+function headerChains(bytes: Uint8Array): number[] {
+  if (bytes.length < SECTOR_BYTES) return [];
+  return [
+    uint32At(bytes, HEADER_CHECKSUM_OFFSET),
+    crc32(bytes.subarray(0, HEADER_CHECKSUM_OFFSET)),
+  ];
+}
+
+/** To what the frame at `next` may be chained, after a damaged header at `offset`. */
+function chainsAfter(bytes: Uint8Array, offset: number, next: number, chains: number[]): number[] {
+  if (offset + SECTOR_BYTES > bytes.length) return [];
+  const body = bytes.subarray(offset + FRAME_HEADER_BYTES, next);
+  return [
+    uint32At(bytes, offset + FRAME_CHECKSUM_OFFSET),
+    ...chains.map((chain) => crc32(body, chain)),
+  ];
+}
+
+function uint32At(bytes: Uint8Array, offset: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(offset, true);
+}
+
+/** Where the next intact frame header after `offset` is, or the end. */
+function nextFrame(bytes: Uint8Array, offset: number, end: number): number {
+  let next = offset + SECTOR_BYTES;
+  while (next < end && decodeFrameHeader(bytes, next) === null) next += SECTOR_BYTES;
+  return Math.min(next, end);
+}
+
+/** The end of the sector of the last byte that is not zero. */
+function writtenEnd(bytes: Uint8Array): number {
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end--;
+  return Math.ceil(end / SECTOR_BYTES) * SECTOR_BYTES;
+}

@@ -1,0 +1,281 @@
+/**
+ * Saves from a damaged data directory all that is provably intact, into a new one.
+ *
+ * Where it begins: with the newest snapshot that is whole; without one, with record 1; and if the
+ * segments from there are gone too, with the parts of the newest snapshot that are intact. From there
+ * on every batch that is proven intact is applied, in order, whatever is missing between them. The
+ * state after them is written as a snapshot, with an empty segment behind it: so the records keep
+ * their indexes, and a node starts on it with exactly that state.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { checkMarker, openDataDirectory } from "./data_directory.ts";
+import { DamageError } from "./damage.ts";
+import { createFile, type Disk, readFile } from "./disk.ts";
+import { type BrokenStretch, fileHeaderOf, type IntactFrame, walkFrames } from "./frame_walk.ts";
+import {
+  encodeFileHeader,
+  FrameKind,
+  indexOfName,
+  isSegmentName,
+  isSnapshotName,
+  Mark,
+  SECTOR_BYTES,
+  segmentName,
+} from "./log_format.ts";
+import type { LogIdentity } from "./log_scan.ts";
+import { Replay } from "./replay.ts";
+import { writeState } from "./snapshot.ts";
+import { scanSnapshot } from "./snapshot_scan.ts";
+
+export interface SalvageOptions {
+  readonly disk: Disk;
+  /** The damaged one. It is only read. */
+  readonly from: string;
+  /** The new one; is created, or empty. */
+  readonly to: string;
+  readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => Uint8Array;
+  /** Told what a person should know beside the result, in one line each. */
+  readonly report: (line: string) => void;
+}
+
+/** Records that could not be saved. */
+export interface LostRange {
+  readonly first: number;
+  /** Null if it is unknown how many there were, if any. */
+  readonly last: number | null;
+  readonly reason: string;
+}
+
+/** What was saved, and what was not. */
+export interface SalvageReport {
+  readonly nodeId: string;
+  /** With which it begins; null if with record 1. */
+  readonly snapshot: SalvagedSnapshot | null;
+  /** Records applied, without those in the snapshot, and the last of them. */
+  readonly records: number;
+  readonly lastIndex: number;
+  readonly lost: readonly LostRange[];
+  /** In the new directory. */
+  readonly keys: number;
+  readonly sessions: number;
+}
+
+export interface SalvagedSnapshot {
+  readonly name: string;
+  readonly index: number;
+  /** What is wrong with it; null if it is whole. */
+  readonly damage: string | null;
+}
+
+/**
+ * Saves what is intact.
+ *
+ * @throws {DamageError} Nothing is.
+ * @throws {Error} The new directory is not empty.
+ */
+export async function salvage(options: SalvageOptions): Promise<SalvageReport> {
+  const salvager = new Salvager(options.disk, options.from);
+  await salvager.read();
+  const report = salvager.report();
+  await writeDirectory(options, report, salvager.replay);
+  return report;
+}
+
+async function writeDirectory(
+  { disk, to, randomBytes, report }: SalvageOptions,
+  { nodeId, lastIndex }: SalvageReport,
+  replay: Replay,
+): Promise<void> {
+  using directory = await openDataDirectory(disk, to, nodeId, report);
+  // A log of its own: no file of the damaged one can get into it unnoticed.
+  const logId = randomBytes(new Uint8Array(16));
+  const header = { firstIndex: lastIndex + 1, chain: 0, logId, nodeId };
+  if (lastIndex > 0) await writeState(disk, to, header, replay);
+  const segment = new Uint8Array(2 * SECTOR_BYTES);
+  segment.set(encodeFileHeader(Mark.segment, header).sector);
+  await createFile(disk, to, segmentName(lastIndex + 1), segment);
+  await directory.markExisting();
+}
+
+/** What keeps the salvager from saying that the records end here. */
+interface Fault {
+  readonly reason: string;
+  /** The last record that is lost with it; null if it is unknown which one that is. */
+  readonly last: number | null;
+  /** At the end of the log it is a batch that was never finished. */
+  readonly isTorn: boolean;
+}
+
+/** Reads a damaged directory, and keeps account of what is lost. */
+class Salvager {
+  readonly replay = new Replay({ hashKey: [0, 0] });
+  readonly #disk: Disk;
+  readonly #directory: string;
+  #logId: Uint8Array | null = null;
+  #nodeId: string | null = null;
+  #snapshot: SalvagedSnapshot | null = null;
+  #nextIndex = 1;
+  readonly #lost: LostRange[] = [];
+  /** What is wrong since the last intact frame. */
+  #wrong: Fault | null = null;
+  /** Why the log cannot end with that frame; null if it can. */
+  #unfinished: string | null = "there is no segment";
+
+  constructor(disk: Disk, directory: string) {
+    this.#disk = disk;
+    this.#directory = directory;
+  }
+
+  async read(): Promise<void> {
+    this.#nodeId = await this.#readMarker();
+    const names = await this.#disk.list(this.#directory);
+    const segmentNames = names.filter(isSegmentName);
+    const snapshotNames = names.filter(isSnapshotName).reverse();
+    if (!await this.#readWholeSnapshot(snapshotNames) && segmentNames[0] !== segmentName(1)) {
+      await this.#readBrokenSnapshot(snapshotNames);
+    }
+    const index = this.#nextIndex - 1;
+    for (const name of segmentNames) {
+      if (indexOfName(name) > index) await this.#readSegment(name);
+    }
+    if (this.#unfinished !== null || this.#wrong?.isTorn === false) {
+      this.#lose(this.#wrong?.last ?? null);
+    }
+  }
+
+  report(): SalvageReport {
+    const { shard, records } = this.replay;
+    if (this.#nodeId === null) {
+      throw new DamageError(this.#directory, 0, "nothing is intact, not even whose data it is");
+    }
+    return {
+      nodeId: this.#nodeId,
+      snapshot: this.#snapshot,
+      records,
+      lastIndex: this.#nextIndex - 1,
+      lost: this.#lost,
+      keys: shard.store.size,
+      sessions: shard.sessions.size,
+    };
+  }
+
+  async #readMarker(): Promise<string | null> {
+    try {
+      return await checkMarker(this.#disk, this.#directory);
+    } catch (error) {
+      if (error instanceof DamageError) return null;
+      throw error;
+    }
+  }
+
+  /** The newest one that is whole. Whether there was any. */
+  async #readWholeSnapshot(names: readonly string[]): Promise<boolean> {
+    for (const name of names) {
+      try {
+        await scanSnapshot(this.#disk, this.#directory, name);
+      } catch (error) {
+        if (error instanceof DamageError) continue;
+        throw error;
+      }
+      const scan = await scanSnapshot(this.#disk, this.#directory, name, this.replay.part);
+      this.#belongs(scan);
+      this.#begin({ name, index: scan.index, damage: null });
+      return true;
+    }
+    return false;
+  }
+
+  /** What is intact of the newest one that has anything intact. */
+  async #readBrokenSnapshot(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      const bytes = await readFile(this.#disk, join(this.#directory, name));
+      const header = fileHeaderOf(Mark.snapshot, bytes);
+      if (header !== null && !this.#belongs(header)) continue;
+      let damage: string | null = null;
+      let parts = 0;
+      let isSealed = false;
+      for (const frame of walkFrames(bytes)) {
+        if (frame.header === null) {
+          damage ??= `${frame.reason} at byte ${frame.offset}`;
+          this.replay.skipParts();
+        } else if (frame.header.kind !== FrameKind.batch) {
+          this.replay.part(frame.header.kind, frame.body);
+          parts++;
+          isSealed = frame.header.kind === FrameKind.seal;
+        }
+      }
+      if (parts === 0) continue;
+      if (!isSealed) this.replay.skipParts();
+      return this.#begin({ name, index: indexOfName(name), damage: damage ?? "header or end" });
+    }
+  }
+
+  #begin(snapshot: SalvagedSnapshot): void {
+    this.#snapshot = snapshot;
+    this.#nextIndex = snapshot.index + 1;
+  }
+
+  async #readSegment(name: string): Promise<void> {
+    const bytes = await readFile(this.#disk, join(this.#directory, name));
+    const header = fileHeaderOf(Mark.segment, bytes);
+    if (header === null) this.#fault(`header is damaged: ${name}`);
+    else if (this.#belongs(header)) this.#reach(header.firstIndex);
+    else return this.#fault(`segment is of another log: ${name}`);
+    for (const frame of walkFrames(bytes)) {
+      if (frame.header === null) this.#note(name, frame);
+      else if (frame.header.kind === FrameKind.batch) this.#apply(frame);
+      else if (frame.header.kind === FrameKind.seal) this.#end(name, frame.header.firstIndex);
+    }
+  }
+
+  /** Whether a file is of the same log as those before. */
+  #belongs({ logId, nodeId }: LogIdentity): boolean {
+    this.#logId ??= logId;
+    this.#nodeId ??= nodeId;
+    return nodeId === this.#nodeId && logId.every((byte, i) => byte === this.#logId![i]);
+  }
+
+  #note(name: string, { offset, reason, claim, isTorn }: BrokenStretch): void {
+    const last = claim === null ? null : claim.firstIndex + claim.count - 1;
+    this.#fault(`${reason}: ${name} at byte ${offset}`, last, isTorn);
+  }
+
+  /** The first reason counts, and the last record. */
+  #fault(reason: string, last: number | null = null, isTorn = false): void {
+    const before = this.#wrong;
+    this.#wrong = {
+      reason: before?.reason ?? reason,
+      last,
+      isTorn: isTorn && before?.isTorn !== false,
+    };
+  }
+
+  #apply({ header: { firstIndex, count }, body }: IntactFrame): void {
+    this.#reach(firstIndex);
+    if (firstIndex !== this.#nextIndex) return; // older than what was applied already
+    this.replay.batch(body, firstIndex, count);
+    this.#nextIndex = firstIndex + count;
+  }
+
+  /** A seal: all records before `nextIndex` were there, and a segment after it. */
+  #end(name: string, nextIndex: number): void {
+    this.#reach(nextIndex);
+    this.#unfinished = `no segment is intact after ${name}`;
+  }
+
+  /** Something is intact that comes right before `index`: what is missing up to there is lost. */
+  #reach(index: number): void {
+    if (index > this.#nextIndex) this.#lose(index - 1);
+    if (index < this.#nextIndex) return;
+    this.#wrong = null;
+    this.#unfinished = null;
+  }
+
+  #lose(last: number | null): void {
+    const reason = this.#wrong?.reason ?? this.#unfinished ?? "segment is missing";
+    this.#lost.push({ first: this.#nextIndex, last, reason });
+    this.#nextIndex = Math.max(this.#nextIndex, (last ?? 0) + 1);
+  }
+}

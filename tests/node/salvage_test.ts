@@ -1,0 +1,237 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { CommandKind, Outcome } from "../../lib/key_value.ts";
+import { checkDirectory } from "../../node/check.ts";
+import { DamageError } from "../../node/damage.ts";
+import { scanDirectory } from "../../node/directory_scan.ts";
+import { segmentName, snapshotName } from "../../node/log_format.ts";
+import { Replay } from "../../node/replay.ts";
+import { type LostRange, salvage } from "../../node/salvage.ts";
+import { stateHash } from "../../node/state_hash.ts";
+import { SimulatedDisk } from "./simulated_disk.ts";
+import {
+  DIRECTORY,
+  filesOf,
+  openSmallNode,
+  pathOf,
+  takeFrom,
+  write,
+  writeOf,
+} from "./small_node.ts";
+
+const SALVAGED = "salvaged";
+
+/** Saves the node's data on `disk` into {@linkcode SALVAGED}. */
+function save(disk: SimulatedDisk) {
+  return salvage({
+    disk,
+    from: DIRECTORY,
+    to: SALVAGED,
+    randomBytes: (target) => target.fill(9),
+    report: () => {},
+  });
+}
+
+/** A directory with records 1 to 18 in three segments, of which a snapshot may stand for the first. */
+async function threeSegments(options: { withSnapshot: boolean }): Promise<SimulatedDisk> {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  for (let i = 0; i < 3; i++) {
+    await write(opened, 6 * i, 6 * i + 6);
+    if (i === 2) continue;
+    const index = await opened.log.cut();
+    if (i > 0 || !options.withSnapshot) continue;
+    await opened.log.drop(await takeFrom(disk)(index, new AbortController().signal));
+  }
+  return disk.copy();
+}
+
+/** The hash of the state that a node has which starts on the salvaged directory. */
+async function salvagedHash(disk: SimulatedDisk): Promise<string> {
+  const replay = new Replay({ hashKey: [1, 2] });
+  await scanDirectory(disk, SALVAGED, replay);
+  return stateHash(replay.shard);
+}
+
+/** Hashes of {@linkcode hashWithout}, by the name of the disk's state and the lost ranges. */
+const hashes = new Map<string, Promise<string>>();
+
+/** The hash of the state after all that `disk` has, but for the lost records. */
+function hashWithout(disk: SimulatedDisk, lost: readonly LostRange[]): Promise<string> {
+  const ranges = lost.map(({ first, last }) => `${first}-${last}`);
+  const key = `${[...disk.files.keys()]}: ${ranges}`;
+  const hash = hashes.get(key) ?? computeHashWithout(disk, lost);
+  hashes.set(key, hash);
+  return hash;
+}
+
+async function computeHashWithout(disk: SimulatedDisk, lost: readonly LostRange[]) {
+  const replay = new Replay({ hashKey: [1, 2] });
+  const isLost = (index: number) =>
+    lost.some(({ first, last }) => index >= first && index <= (last ?? Infinity));
+  await scanDirectory(disk, DIRECTORY, {
+    part: replay.part,
+    batch: (body, firstIndex, count) => {
+      if (!isLost(firstIndex)) replay.batch(body, firstIndex, count);
+    },
+  });
+  return stateHash(replay.shard);
+}
+
+function contentsOf(disk: SimulatedDisk, names: string[]): string {
+  return names.map((name) => disk.bytes(pathOf(name)).toHex()).join();
+}
+
+for (const withSnapshot of [false, true]) {
+  const what = withSnapshot ? "with a snapshot" : "from record 1";
+
+  Deno.test(`salvage() saves all of an intact directory ${what}, and a node goes on from there`, async () => {
+    const disk = await threeSegments({ withSnapshot });
+    const report = await save(disk);
+    assertEquals([report.lost, report.lastIndex, report.nodeId], [[], 18, "n1"]);
+    assertEquals(await salvagedHash(disk), await hashWithout(disk, []));
+    assertEquals((await checkDirectory(disk, SALVAGED)).damage, null);
+    for (const name of [...await disk.list(SALVAGED)]) {
+      await disk.rename(`${SALVAGED}/${name}`, `moved/${name}`);
+    }
+    for (const name of await disk.list(DIRECTORY)) await disk.remove(pathOf(name));
+    for (const name of await disk.list("moved")) await disk.rename(`moved/${name}`, pathOf(name));
+    await using again = await openSmallNode(disk);
+    assertEquals(again.reports, []);
+    assertEquals((await again.node.write(writeOf(17))).outcome, Outcome.duplicate);
+    assertEquals((await again.node.write(writeOf(18))).logIndex, 20);
+  });
+
+  Deno.test(`salvage() saves every record but those it names, whichever byte is damaged, ${what}`, async () => {
+    const whole = await threeSegments({ withSnapshot });
+    const names = await filesOf(whole);
+    const counts = { nothing: 0, one: 0, more: 0 };
+    for (const name of names.filter((name) => name.endsWith(".log"))) {
+      for (let byte = 0; byte < whole.bytes(pathOf(name)).length; byte += 61) {
+        const disk = whole.copy();
+        disk.bytes(pathOf(name))[byte] ^= 1 << byte % 8;
+        const damaged = contentsOf(disk, names);
+        const { lost } = await save(disk);
+        const context = `byte ${byte} of ${name}`;
+        assertEquals(await salvagedHash(disk), await hashWithout(whole, lost), context);
+        assertEquals(contentsOf(disk, names), damaged, `${context}: the damaged one was changed`);
+        const last = (range: LostRange) => range.last ?? 18;
+        const count = lost.reduce((sum, range) => sum + last(range) - range.first + 1, 0);
+        counts[count <= 0 ? "nothing" : count === 1 ? "one" : "more"]++;
+      }
+    }
+    assertEquals(counts.more, 0, "a damaged byte costs one record at most");
+    assert(counts.one > 60, `${counts.one} of ${counts.nothing}`);
+  });
+
+  Deno.test(`salvage() saves every record but those it names, wherever a file is cut, ${what}`, async () => {
+    const whole = await threeSegments({ withSnapshot });
+    for (const name of (await filesOf(whole)).filter((name) => name.endsWith(".log"))) {
+      for (let length = 0; length < whole.bytes(pathOf(name)).length; length += 300) {
+        const disk = whole.copy();
+        disk.cut(pathOf(name), length);
+        const { lost } = await save(disk);
+        const context = `${name} cut at ${length}`;
+        assertEquals(await salvagedHash(disk), await hashWithout(whole, lost), context);
+        assert(lost.length <= 1, context);
+      }
+    }
+  });
+}
+
+Deno.test("salvage() names the records of a segment that is gone, and of the last one as unknown", async () => {
+  const whole = await threeSegments({ withSnapshot: false });
+  const lostWithout = async (name: string) => {
+    const disk = whole.copy();
+    disk.files.delete(pathOf(name));
+    const { lost } = await save(disk);
+    assertEquals(await salvagedHash(disk), await hashWithout(whole, lost), name);
+    return lost.map(({ first, last }) => [first, last]);
+  };
+  assertEquals(await lostWithout(segmentName(1)), [[1, 6]]);
+  assertEquals(await lostWithout(segmentName(7)), [[7, 12]]);
+  assertEquals(await lostWithout(segmentName(13)), [[13, null]]);
+});
+
+Deno.test("salvage() takes a torn last batch for what it is: never acknowledged", async () => {
+  const disk = await threeSegments({ withSnapshot: false });
+  const bytes = disk.bytes(pathOf(segmentName(13)));
+  bytes.fill(0, 6 * 512, 7 * 512);
+  const { lost, lastIndex } = await save(disk);
+  assertEquals([lost, lastIndex], [[], 17]);
+});
+
+Deno.test("salvage() leaves out a segment of another log", async () => {
+  const disk = await threeSegments({ withSnapshot: false });
+  const other = new SimulatedDisk();
+  await using opened = await openSmallNode(other, { growthBytesMin: Infinity, id: 8 });
+  await write(opened, 0, 6);
+  await opened.log.cut();
+  await write(opened, 20, 26);
+  disk.files.set(pathOf(segmentName(7)), other.files.get(pathOf(segmentName(7)))!);
+  const { lost } = await save(disk);
+  assertEquals(lost.map(({ first, last }) => [first, last]), [[7, 12]]);
+  assertStringIncludes(lost[0].reason, "another log");
+});
+
+/** A directory whose snapshot has several frames of keys and the log before it is gone. */
+async function largeSnapshot(): Promise<{ disk: SimulatedDisk; name: string }> {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  for (let i = 0; i < 12; i++) {
+    const value = `${i} `.padEnd(100_000, "x");
+    const command = { kind: CommandKind.put, client: `c${i}`, seq: 1, key: `k${i}`, value };
+    await opened.node.write(command);
+  }
+  const index = await opened.log.cut();
+  await opened.log.drop(await takeFrom(disk)(index, new AbortController().signal));
+  await write(opened, 0, 3);
+  return { disk: disk.copy(), name: snapshotName(index) };
+}
+
+Deno.test("salvage() saves the intact frames of a damaged snapshot, and the log after it", async () => {
+  const { disk: whole, name } = await largeSnapshot();
+  for (const offset of [100, 600, 300_100, 700_000, 1_205_000]) {
+    const disk = whole.copy();
+    disk.bytes(pathOf(name))[offset] ^= 4;
+    const report = await save(disk);
+    assertEquals([report.snapshot?.name, report.lost, report.records], [name, [], 3]);
+    assert(report.snapshot!.damage !== null, `offset ${offset}`);
+    const { keys, damage } = await checkDirectory(disk, SALVAGED);
+    assertEquals([keys, damage], [report.keys, null]);
+    const keysLost = 12 + 3 - report.keys;
+    assert(keysLost <= 3, `${keysLost} keys lost with byte ${offset}`);
+  }
+});
+
+Deno.test("salvage() never lets a client whose results were lost write twice", async () => {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  const command = (seq: number) => ({
+    kind: CommandKind.put,
+    client: "c",
+    seq,
+    key: "k",
+    value: `${seq} `.padEnd(90_000, "x"),
+  });
+  for (let seq = 1; seq <= 12; seq++) await opened.node.write(command(seq));
+  const index = await opened.log.cut();
+  await opened.log.drop(await takeFrom(disk)(index, new AbortController().signal));
+  await opened[Symbol.asyncDispose]();
+  disk.bytes(pathOf(snapshotName(index)))[600_000] ^= 1; // in the second frame of results
+  await save(disk);
+  for (const name of await disk.list(DIRECTORY)) await disk.remove(pathOf(name));
+  for (const name of await disk.list(SALVAGED)) {
+    await disk.rename(`${SALVAGED}/${name}`, pathOf(name));
+  }
+  await using again = await openSmallNode(disk);
+  for (let seq = 1; seq <= 12; seq++) {
+    assertEquals((await again.node.write(command(seq))).outcome, Outcome.stale, `seq ${seq}`);
+  }
+  assertEquals((await again.node.write(command(13))).outcome, Outcome.applied);
+});
+
+Deno.test("salvage() refuses when not even the name of the node is intact", async () => {
+  const disk = await threeSegments({ withSnapshot: false });
+  for (const name of await disk.list(DIRECTORY)) disk.bytes(pathOf(name)).fill(1);
+  await assertRejects(() => save(disk), DamageError, "nothing is intact");
+});
