@@ -2,6 +2,7 @@ import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } fr
 import { InsufficientStorageError, UnavailableError } from "../../lib/key_value.ts";
 import { SyncError } from "../../node/disk.ts";
 import { FileLog } from "../../node/file_log.ts";
+import { isRefusal } from "../../node/log.ts";
 import { SECTOR_BYTES } from "../../node/log_format.ts";
 import { SimulatedDisk } from "./simulated_disk.ts";
 
@@ -40,6 +41,17 @@ async function openLog(disk: SimulatedDisk): Promise<{ log: FileLog; replayed: s
 const BATCHES = Array.from({ length: 24 }, (_, i) => {
   return `batch ${i} `.padEnd(100 + (i * 5 % 7) * 500, `${i % 10}`);
 });
+
+/** False if the log refused it. */
+async function isTaken(step: Promise<unknown>): Promise<boolean> {
+  try {
+    await step;
+    return true;
+  } catch (error) {
+    if (isRefusal(error)) return false;
+    throw error;
+  }
+}
 
 /** When a disk is full. */
 interface FullDiskOptions {
@@ -92,17 +104,17 @@ class Workload {
     throw outOfSpace();
   }
 
-  /** Appends all batches; `afterRefusal` is called after each that was refused. */
+  /**
+   * Appends all batches, and cuts the log now and then as for a snapshot. `afterRefusal` is called
+   * after each batch and each cut that was refused.
+   */
   async run(afterRefusal: () => Promise<void> = () => Promise.resolve()): Promise<FileLog> {
     const { log } = await openLog(this.disk);
-    for (const batch of BATCHES) {
-      try {
-        await log.append(new TextEncoder().encode(batch), 1);
+    for (const [i, batch] of BATCHES.entries()) {
+      if (i % 7 === 5 && !await isTaken(log.cut())) await afterRefusal();
+      if (await isTaken(log.append(new TextEncoder().encode(batch), 1))) {
         this.acknowledged.push(batch);
-      } catch (error) {
-        if (!(error instanceof InsufficientStorageError || error instanceof UnavailableError)) {
-          throw error;
-        }
+      } else {
         this.refused.push(batch);
         await afterRefusal();
       }
@@ -148,9 +160,13 @@ Deno.test("FileLog refuses batches while the disk is full, from any call on, and
     for (const [fullFor, sectorsTaken] of [[1, 0], [2, 0], [9, 0], [1, 1], [2, 2]]) {
       const context = `full at call ${fullAt} for ${fullFor}, ${sectorsTaken} sectors taken`;
       const workload = new Workload({ fullAt, fullFor, sectorsTaken });
-      const log = await workload.run(() => workload.assertWhole(context));
+      let refusals = 0;
+      const log = await workload.run(() => {
+        refusals++;
+        return workload.assertWhole(context);
+      });
       assertEquals(workload.acknowledged.length, log.lastIndex, context);
-      if (sectorsTaken === 0) assert(workload.refused.length > 0, context);
+      if (sectorsTaken === 0) assert(refusals > 0, context);
       await workload.assertWhole(context);
       log.close();
     }

@@ -73,15 +73,17 @@ Deno.test("a node that may not make its files larger refuses writes, and has all
   const { file, config } = await writeConfig(directory.path, 1);
   const args = ["node", "--id", "n1", "--config", file];
   const served = new Served(nodeUrl(config));
-  {
-    // 8 MiB in units of 512 bytes. The system cuts a write short there, and refuses the next.
-    const script = `trap "" XFSZ; ulimit -f 16384; exec "$0" "$@"`;
+  // 8 MiB in units of 512 bytes. The system cuts a write short there, and refuses the next.
+  const script = `trap "" XFSZ; ulimit -f 16384; exec "$0" "$@"`;
+  for (const life of ["first", "second"]) {
     await using limited = startMain(args, { within: ["sh", "-c", script] });
     await limited.line(/^listening/);
+    await served.assertIntact();
     const { status, body } = await served.fill();
     assertEquals(status, 507, body.error);
     assertStringIncludes(body.error, "Disk is full (File too large (os error 27))");
     assertGreater(served.acknowledged.length, 5);
+    assertEquals(served.refused.length, life === "first" ? 1 : 2);
     await served.assertIntact();
     // What was acknowledged before is acknowledged again; that needs no space.
     assertEquals((await served.put(VALUE, 1)).body.duplicate, true);
