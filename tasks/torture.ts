@@ -16,7 +16,7 @@ import { stopSignal } from "./stop_request.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
 import { temporaryDirectory } from "./temporary_directory.ts";
 import { countLost, dealKeys, fillNodes } from "./torture/kept_keys.ts";
-import { KEYS_PER_SHARD, Load } from "./torture/load.ts";
+import { KEYS_PER_SHARD, Load, type ShardTarget } from "./torture/load.ts";
 import { planFaults, type PlannedFault } from "./torture/plan.ts";
 import { reportOn } from "./torture/report.ts";
 import { type Fault, TargetCluster } from "./torture/target_cluster.ts";
@@ -59,7 +59,8 @@ export async function run(args: string[]): Promise<number> {
   );
   const stop = new AbortController();
   stopSignal().then(() => stop.abort(new Failure("Stopped before the end, checked nothing")));
-  await using directory = await temporaryDirectory("torture-");
+  await using resources = new AsyncDisposableStack();
+  const directory = resources.use(await temporaryDirectory("torture-"));
   const outcome = await torture(options, directory.path, stop.signal);
   const { violations } = outcome;
   for (const violation of violations.slice(0, TOLD_MAX)) {
@@ -67,7 +68,10 @@ export async function run(args: string[]): Promise<number> {
   }
   if (violations.length > TOLD_MAX) console.log(`\nand ${violations.length - TOLD_MAX} more`);
   console.log(`\n${formatOutcome(outcome)}`);
-  return isKept(outcome) ? ExitCode.done : ExitCode.failed;
+  if (isKept(outcome)) return ExitCode.done;
+  resources.move(); // somebody will want to look at it
+  console.log(`\nThe data is in ${directory.path}`);
+  return ExitCode.failed;
 }
 
 /** @throws The reason of `signal`. */
@@ -78,48 +82,42 @@ async function torture(
 ): Promise<Outcome> {
   const random = new Random(`torture ${seed}`);
   const owners = assignSlots(nodes);
-  const ownerOf = (key: string) => owners[slotOf(key)];
+  const placement = { nodeCount: nodes, ownerOf: (key: string) => owners[slotOf(key)] };
   const { file, config } = await writeFreeConfig(directory, nodes);
-  const kept = dealKeys("kept", keys, { nodeCount: nodes, ownerOf });
+  const kept = dealKeys("kept", keys, placement);
   await fillNodes(config.nodes, kept, signal);
+
   await using cluster = await TargetCluster.start(config, file);
-  const url = cluster.url("router");
-  const loadKeys = dealKeys("load", KEYS_PER_SHARD, { nodeCount: nodes, ownerOf });
   const now = () => performance.now();
   const history = new History(now);
-  await using load = new Load({
-    shards: cluster.nodeIds.map((id, i) => ({
-      id,
-      keys: loadKeys[i],
-      urls: { router: url, node: cluster.url(id) },
-    })),
-    history,
-    random: random.fork("load"),
-    now,
-  });
+  const shards = shardsOf(cluster, dealKeys("load", KEYS_PER_SHARD, placement));
+  await using load = new Load({ shards, history, random: random.fork("load"), now });
   const planOptions = { durationMs: minutes * 60_000, nodeIds: cluster.nodeIds };
   const plan = planFaults({ ...planOptions, random: random.fork("plan") });
   const faults = await inflictAll(plan, { cluster, load, history, signal });
   await orAborted(load.finish(), signal);
-  const keptKeys = kept.flat();
-  const lostKeys = await countLost({
-    url,
-    keys: keptKeys,
-    history,
-    random: random.fork("kept"),
-    signal,
-  });
+
+  const keptOptions = { url: cluster.url("router"), random: random.fork("kept"), signal };
+  const lostKeys = await countLost({ ...keptOptions, keys: kept.flat(), history });
   const { operations } = history;
   return {
     faults,
     operations: operations.length,
     acknowledgedWrites: operations.filter(isAcknowledged).length,
-    violations: checkHistory(operations, { ownerOf }),
-    keptKeys: keptKeys.length,
+    violations: checkHistory(operations, placement),
+    keptKeys: nodes * keys,
     lostKeys,
     unexpected: cluster.unexpected,
     report: reportOn({ faults, answeredAt: load.answeredAt, failures: load.failures }),
   };
+}
+
+function shardsOf(cluster: TargetCluster, keys: readonly string[][]): ShardTarget[] {
+  return cluster.nodeIds.map((id, i) => ({
+    id,
+    keys: keys[i],
+    urls: { router: cluster.url("router"), node: cluster.url(id) },
+  }));
 }
 
 interface Scene {

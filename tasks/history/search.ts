@@ -24,6 +24,7 @@
  * @module
  */
 
+import { CallList } from "./call_list.ts";
 import type { Operation } from "./history.ts";
 
 /** What is known of an operation. */
@@ -101,22 +102,11 @@ class Search {
   readonly #writers: Int32Array;
   readonly #numbers = new Map<string | null, number>([[null, NONE], ["", EMPTY]]);
 
-  /** The list: entry 0 is both ends, a call has its index, a return has `~index`. */
-  readonly #entries: Int32Array;
-  readonly #next: Int32Array;
-  readonly #previous: Int32Array;
-  readonly #callOf: Int32Array;
-  /** 0 for a pending step. */
-  readonly #returnOf: Int32Array;
-  /** Calls that stand before an entry. */
-  readonly #callsBefore: Int32Array;
-
+  readonly #list: CallList;
   readonly #isTaken: Uint8Array;
   readonly #taken: Taken[] = [];
   readonly #visited = new Set<string>();
   #state: number;
-  /** Answered steps in the list. */
-  #remaining: number;
   #furthest = 0;
 
   constructor(steps: readonly Step[], isFromStart: boolean) {
@@ -132,31 +122,14 @@ class Search {
     this.#dependents = new Int32Array(this.#numbers.size);
     this.#writers = new Int32Array(this.#numbers.size);
     for (const index of this.#steps.keys()) this.#count(index, 1);
-    const returns = [...this.#steps.keys()].filter((index) => this.#isAnswered(index))
-      .sort((one, other) => this.#completedAt(one) - this.#completedAt(other));
-    const count = this.#steps.length + returns.length;
-    this.#entries = new Int32Array(count + 1);
-    this.#next = Int32Array.from({ length: count + 1 }, (_, i) => i < count ? i + 1 : 0);
-    this.#previous = Int32Array.from({ length: count + 1 }, (_, i) => i > 0 ? i - 1 : count);
-    this.#callOf = new Int32Array(this.#steps.length);
-    this.#returnOf = new Int32Array(this.#steps.length);
-    this.#callsBefore = new Int32Array(count + 1);
-    this.#fillList(returns);
+    this.#list = new CallList(
+      this.#steps.map(({ role, operation: { invokedAt, completedAt } }) => ({
+        invokedAt,
+        completedAt: role === "answered" ? completedAt : Infinity,
+      })),
+    );
     this.#isTaken = new Uint8Array(this.#steps.length);
     this.#state = isFromStart ? NONE : ANY;
-    this.#remaining = returns.length;
-  }
-
-  #isAnswered(index: number): boolean {
-    return this.#steps[index].role === "answered";
-  }
-
-  #invokedAt(index: number): number {
-    return this.#steps[index].operation.invokedAt;
-  }
-
-  #completedAt(index: number): number {
-    return this.#steps[index].operation.completedAt;
   }
 
   #number(value: string | null): number {
@@ -197,36 +170,16 @@ class Search {
     if (operation.kind !== "get") this.#writers[this.#results[index]] += change;
   }
 
-  /** Calls and returns by time; at the same time calls first, so those operations overlap. */
-  #fillList(returns: readonly number[]): void {
-    let entry = 0;
-    let call = 0;
-    const fillCalls = (end: number) => {
-      for (; call < this.#steps.length && this.#invokedAt(call) <= end; call++) {
-        this.#callsBefore[++entry] = call;
-        this.#entries[entry] = call;
-        this.#callOf[call] = entry;
-      }
-    };
-    for (const index of returns) {
-      fillCalls(this.#completedAt(index));
-      this.#callsBefore[++entry] = call;
-      this.#entries[entry] = ~index;
-      this.#returnOf[index] = entry;
-    }
-    fillCalls(Infinity);
-  }
-
   run(): Step | undefined {
     let choice = this.#visit();
-    while (this.#remaining > 0) {
+    while (!this.#list.isDone) {
       const candidate = choice?.pop();
       if (candidate !== undefined) {
         this.#take({ ...candidate, stateBefore: this.#state, others: choice });
         choice = this.#visit();
       } else {
         choice = this.#undo();
-        if (choice === undefined) return this.#steps[~this.#entries[this.#furthest]];
+        if (choice === undefined) return this.#steps[this.#list.indexAt(this.#furthest)];
       }
     }
     return undefined;
@@ -234,21 +187,22 @@ class Search {
 
   /** Takes the reads of the value now. Undefined if nothing is left to do in what is there then. */
   #visit(): Choice | undefined {
-    let entry = this.#next[0];
-    while (entry !== 0 && this.#entries[entry] >= 0) {
-      const index = this.#entries[entry];
-      const previous = this.#previous[entry];
+    const list = this.#list;
+    let entry = list.next(0);
+    while (list.isCall(entry)) {
+      const index = list.indexAt(entry);
+      const previous = list.previous(entry);
       if (this.#isIdle(index)) {
         this.#take({ index, stateBefore: this.#state, unknown: -1 });
-        entry = this.#next[previous]; // its return may have been the next entry
-      } else entry = this.#next[entry];
+        entry = list.next(previous); // its return may have been the next entry
+      } else entry = list.next(entry);
     }
-    if (this.#remaining === 0) return undefined;
+    if (list.isDone) return undefined;
     this.#furthest = Math.max(this.#furthest, entry);
     const name = this.#configuration(entry);
     if (this.#visited.has(name)) return undefined;
     this.#visited.add(name);
-    return this.#candidates(this.#completedAt(~this.#entries[entry]));
+    return this.#candidates(this.#steps[list.indexAt(entry)].operation.completedAt);
   }
 
   /** Whether a step fits and, whenever it is taken, changes nothing. */
@@ -260,13 +214,13 @@ class Search {
 
   /** What was taken, and the value now, before the first return in the list. */
   #configuration(firstReturn: number): string {
-    const first = this.#entries[this.#next[0]];
+    const first = this.#list.indexAt(this.#list.next(0));
     let name = `${first} ${this.#state}`;
     for (const [value, count] of this.#used) {
       if (this.#observers[value] > 0) name += ` ${value}:${count}`;
     }
     name += "/";
-    const end = this.#callsBefore[firstReturn];
+    const end = this.#list.callsBefore(firstReturn);
     for (let start = first + 1; start < end; start += 16) {
       let bits = 0;
       for (let index = start; index < end && index < start + 16; index++) {
@@ -284,8 +238,9 @@ class Search {
    */
   #candidates(deadline: number): Choice {
     const [shows, follows, needs]: Candidate[][] = [[], [], []];
-    for (let entry = this.#next[0]; this.#entries[entry] >= 0; entry = this.#next[entry]) {
-      const index = this.#entries[entry];
+    const list = this.#list;
+    for (let entry = list.next(0); list.isCall(entry); entry = list.next(entry)) {
+      const index = list.indexAt(entry);
       const sources = this.#sources[index];
       if (this.#fits(index)) {
         if (!this.#mayLeave(index)) continue;
@@ -304,7 +259,8 @@ class Search {
     const state = this.#state;
     if (state === ANY || index >= 0 && this.#results[index] === state) return true;
     const sources = this.#sources[index];
-    const isOne = sources?.length === 1 && sources[0] === state && this.#isAnswered(index);
+    const isOne = sources?.length === 1 && sources[0] === state &&
+      this.#steps[index].role === "answered";
     return this.#dependents[state] === (isOne ? 1 : 0) || this.#writers[state] > 0 ||
       this.#isUnknownLeft(state, Infinity);
   }
@@ -328,11 +284,7 @@ class Search {
     this.#state = this.#results[index];
     if (unknown >= 0) this.#used.set(unknown, (this.#used.get(unknown) ?? 0) + 1);
     this.#count(index, -1);
-    this.#unlink(this.#callOf[index]);
-    if (this.#isAnswered(index)) {
-      this.#unlink(this.#returnOf[index]);
-      this.#remaining--;
-    }
+    this.#list.lift(index);
   }
 
   /** Puts back steps up to one that had an alternative. Undefined if there was none. */
@@ -344,11 +296,7 @@ class Search {
       this.#state = stateBefore;
       if (unknown >= 0) this.#giveBack(unknown);
       this.#count(index, 1);
-      if (this.#isAnswered(index)) {
-        this.#relink(this.#returnOf[index]);
-        this.#remaining++;
-      }
-      this.#relink(this.#callOf[index]);
+      this.#list.putBack(index);
       if (others !== undefined) return others;
     }
     return undefined;
@@ -358,15 +306,5 @@ class Search {
     const used = this.#used.get(unknown)! - 1;
     if (used === 0) this.#used.delete(unknown);
     else this.#used.set(unknown, used);
-  }
-
-  #unlink(entry: number): void {
-    this.#next[this.#previous[entry]] = this.#next[entry];
-    this.#previous[this.#next[entry]] = this.#previous[entry];
-  }
-
-  #relink(entry: number): void {
-    this.#next[this.#previous[entry]] = entry;
-    this.#previous[this.#next[entry]] = entry;
   }
 }

@@ -5,9 +5,10 @@
  */
 
 import type { Answer, Request } from "../history/history.ts";
+import { Failure } from "../subcommand.ts";
 
 /** Why a request was not answered, and may be sent again. */
-export type Failure = "503" | "broken connection" | "no answer in time";
+export type NoAnswer = "503" | "broken connection" | "no answer in time";
 
 export interface AttemptOptions {
   readonly client: Deno.HttpClient;
@@ -21,13 +22,13 @@ export interface AttemptOptions {
  * The answer, or why there is none.
  *
  * @param url Of a node or a router, such as `http://127.0.0.1:8080`.
- * @throws {Error} The answer is one that a well-formed request never gets.
+ * @throws {Failure} The answer is one that a well-formed request never gets.
  */
 export async function attempt(
   url: string,
   request: Request,
   { client, signal, timeoutMs }: AttemptOptions,
-): Promise<Answer | Failure> {
+): Promise<Answer | NoAnswer> {
   const timeout = AbortSignal.timeout(timeoutMs);
   let response: Response;
   let text: string;
@@ -46,7 +47,7 @@ export async function attempt(
   const answer = read(request, response.status, text);
   if (answer !== undefined) return answer;
   const { client: name, kind, seq } = request;
-  throw new Error(
+  throw new Failure(
     `Wrong answer to ${kind} seq ${seq} of ${name}: ${response.status} ${text.slice(0, 300)}`,
   );
 }

@@ -10,7 +10,8 @@
 
 import type { Answer, History, Request } from "../history/history.ts";
 import type { Random } from "../simulate/random.ts";
-import { attempt, type Failure } from "./attempt.ts";
+import { Failure } from "../subcommand.ts";
+import { attempt, type NoAnswer } from "./attempt.ts";
 
 /** Clients of each shard that go through the router, and those that go straight to the node. */
 const ROUTED_CLIENTS = 4;
@@ -47,7 +48,7 @@ export interface ShardTarget {
 export interface FailedAttempt {
   readonly shard: string;
   readonly via: "router" | "node";
-  readonly reason: Failure;
+  readonly reason: NoAnswer;
   readonly startedAt: number;
   readonly endedAt: number;
 }
@@ -84,7 +85,7 @@ export class Load implements AsyncDisposable {
   /**
    * Lets each client finish what it has begun, and then reads every key.
    *
-   * @throws {Error} As {@linkcode failed}.
+   * @throws {Failure} As {@linkcode failed}.
    */
   async finish(): Promise<void> {
     this.#isStopping = true;
@@ -146,7 +147,7 @@ export class Load implements AsyncDisposable {
       const { via, shard } = client;
       this.failures.push({ shard: shard.id, via, reason: answer, startedAt, endedAt: now() });
       if (now() > deadline) {
-        throw new Error(
+        throw new Failure(
           `No answer to ${request.kind} seq ${request.seq} of ${request.client} ` +
             `within ${ANSWER_MS_MAX} ms: ${answer}`,
         );
@@ -156,7 +157,7 @@ export class Load implements AsyncDisposable {
     }
   }
 
-  #attempt({ shard, via }: LoadClient, request: Request): Promise<Answer | Failure> {
+  #attempt({ shard, via }: LoadClient, request: Request): Promise<Answer | NoAnswer> {
     const options = {
       client: this.#http,
       signal: this.#abort.signal,

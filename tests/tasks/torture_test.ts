@@ -1,5 +1,5 @@
 import { assertEquals, assertGreaterOrEqual } from "@std/assert";
-import { startTask } from "../process.ts";
+import { startMain, startTask } from "../process.ts";
 
 /** How long a short torture may take, in milliseconds. */
 const DEADLINE_MS = 60_000;
@@ -25,3 +25,21 @@ Deno.test("deno task torture kills a cluster 12 times, and no answer is wrong", 
   assertEquals(rows.get("keys from before"), "3,000 of 3,000 are there", output);
   assertEquals(code, 0, output);
 });
+
+const MISUSE = [
+  [
+    "--minutes",
+    "soon",
+    'Flag "--minutes" has the value "soon", expected a number from 0.01 to 10000',
+  ],
+  ["--seed", "-1", 'Flag "--seed" has the value "-1", expected an integer from 0 to 4294967295'],
+  ["--nodes", "0", 'Flag "--nodes" has the value "0", expected an integer from 1 to 64'],
+];
+
+for (const [flag, value, message] of MISUSE) {
+  Deno.test(`main.ts torture ${flag} ${value} is one clear line and exit code 2`, async () => {
+    await using process = startMain(["torture", flag, value]);
+    assertEquals((await process.exit()).code, 2);
+    assertEquals([...process.stdout, ...process.stderr], [`sixpaths torture: ${message}`]);
+  });
+}

@@ -5,6 +5,7 @@
  */
 
 import type { Answer, Operation } from "../../../tasks/history/history.ts";
+import { Random } from "../../../tasks/simulate/random.ts";
 
 /** Fields that a test gives; the rest has defaults. */
 export interface Drawn {
@@ -76,7 +77,7 @@ interface Planned {
  * its call and its answer. All values that are put are different. It ends with a read of every key.
  */
 export function generate(options: GeneratedOptions): Operation[] {
-  const random = mulberry32(options.seed);
+  const random = new Random(`history ${options.seed}`);
   const planned = planClients(options, random);
   const times = planned.map(({ effectAt }) => effectAt).filter(Number.isFinite);
   const end = times.reduce((latest, time) => Math.max(latest, time), 0);
@@ -94,34 +95,34 @@ export function generate(options: GeneratedOptions): Operation[] {
 
 function planClients(
   { operations, clients, keys, unknown = 0 }: GeneratedOptions,
-  random: () => number,
+  random: Random,
 ): Planned[] {
   const nowOf = new Float64Array(clients);
   return Array.from({ length: operations }, (_, i) => {
     const client = i % clients;
-    const invokedAt = nowOf[client] + random();
-    const effectAt = invokedAt + random() ** 4 * 10;
-    const completedAt = nowOf[client] = effectAt + random() ** 4 * 10;
-    const draw = random();
+    const invokedAt = nowOf[client] + random.fraction();
+    const effectAt = invokedAt + random.fraction() ** 4 * 10;
+    const completedAt = nowOf[client] = effectAt + random.fraction() ** 4 * 10;
+    const draw = random.fraction();
     const kind = draw < 0.45 ? "get" : draw < 0.85 ? "put" : "delete";
-    const isAnswered = random() >= unknown;
+    const isAnswered = !random.chance(unknown);
     return {
       operation: {
         client: `c${client}`,
         kind,
         seq: kind === "get" ? 0 : i + 1,
-        key: `k${Math.floor(random() * keys)}`,
+        key: `k${random.integer(0, keys - 1)}`,
         value: kind === "put" ? `v${i}` : "",
         invokedAt,
         completedAt: isAnswered ? completedAt : Infinity,
       },
-      effectAt: isAnswered || random() < 0.5 ? effectAt : Infinity,
+      effectAt: isAnswered || random.chance(0.5) ? effectAt : Infinity,
       isAnswered,
     };
   });
 }
 
-function answerAll(planned: Planned[], forgotten: number, random: () => number): Operation[] {
+function answerAll(planned: Planned[], forgotten: number, random: Random): Operation[] {
   const store = new Map<string, string>();
   const operations: Operation[] = [];
   let logIndex = 0;
@@ -133,7 +134,7 @@ function answerAll(planned: Planned[], forgotten: number, random: () => number):
       if (kind === "put") store.set(key, value);
       if (kind === "delete") store.delete(key);
     }
-    const prevValue = random() < forgotten ? null : before ?? "";
+    const prevValue = random.chance(forgotten) ? null : before ?? "";
     const answer: Answer = !isAnswered
       ? { kind: "unknown" }
       : kind === "get"
@@ -147,15 +148,4 @@ function answerAll(planned: Planned[], forgotten: number, random: () => number):
 function sortByEffect(planned: Planned[]): Planned[] {
   const rank = ({ effectAt }: Planned) => Math.min(effectAt, Number.MAX_VALUE);
   return planned.toSorted((one, other) => rank(one) - rank(other));
-}
-
-/** Random numbers from 0 to 1, always the same for a seed. */
-export function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = state + 0x6d2b79f5 >>> 0;
-    let mixed = Math.imul(state ^ state >>> 15, state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ mixed >>> 7, mixed | 61);
-    return ((mixed ^ mixed >>> 14) >>> 0) / 2 ** 32;
-  };
 }

@@ -7,8 +7,9 @@ import {
   formatViolation,
   type ViolationKind,
 } from "../../../tasks/history/violation.ts";
+import { Random } from "../../../tasks/simulate/random.ts";
 import { isLinearizable } from "./brute_force.ts";
-import { Drawing, generate, mulberry32 } from "./histories.ts";
+import { Drawing, generate } from "./histories.ts";
 
 const LARGE = 200_000;
 
@@ -245,10 +246,10 @@ for (const shape of SHAPES) {
 }
 
 /** Another answer that cannot be: what it shows is long gone, or was not yet written. */
-function mutate(operation: Operation, ofKey: readonly Operation[], random: () => number) {
+function mutate(operation: Operation, ofKey: readonly Operation[], random: Random) {
   const { answer } = operation;
   if (answer.kind !== "read" && answer.kind !== "written") return undefined;
-  const { value, kind } = ofKey[Math.floor(random() * ofKey.length)];
+  const { value, kind } = random.pick(ofKey);
   const overwriter = ofKey.find(({ answer }) =>
     answer.kind === "written" && answer.prevValue === value
   );
@@ -259,13 +260,13 @@ function mutate(operation: Operation, ofKey: readonly Operation[], random: () =>
 }
 
 Deno.test("checkLinearizable() finds one wrong answer among 200,000", () => {
-  const random = mulberry32(2);
+  const random = new Random("mutations");
   const operations = generate({ operations: LARGE, clients: 100, keys: 100, seed: 2 });
   const byKey = Map.groupBy(operations, ({ key }) => key);
   let mutations = 0;
-  for (let draws = 0; mutations < 150; draws++) {
+  for (let draws = 0; mutations < 100; draws++) {
     assertLess(draws, 10_000, "Draws of answers to mutate");
-    const operation = operations[Math.floor(random() * operations.length)];
+    const operation = random.pick(operations);
     const ofKey = byKey.get(operation.key)!;
     const mutated = mutate(operation, ofKey, random);
     if (mutated === undefined) continue;
