@@ -261,7 +261,7 @@ function mutate(operation: Operation, ofKey: readonly Operation[], random: Rando
 
 Deno.test("checkLinearizable() finds one wrong answer among 200,000", () => {
   const random = new Random("mutations");
-  const operations = generate({ operations: LARGE, clients: 100, keys: 100, seed: 2 });
+  const operations = generate({ operations: LARGE, clients: 100, keys: 400, seed: 2 });
   const byKey = Map.groupBy(operations, ({ key }) => key);
   let mutations = 0;
   for (let draws = 0; mutations < 100; draws++) {
