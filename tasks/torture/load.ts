@@ -27,6 +27,9 @@ const ATTEMPT_MS_MAX = 10_000;
 /** How long a request may go without an answer, in milliseconds. Then the load has failed. */
 const ANSWER_MS_MAX = 60_000;
 
+/** Keys of one shard that are read at once at the end. */
+const READERS_PER_SHARD = 4;
+
 /** Keys of a shard that most operations are on, and all of them. */
 const HOT_KEYS = 6;
 export const KEYS_PER_SHARD = 500;
@@ -90,14 +93,16 @@ export class Load implements AsyncDisposable {
   async finish(): Promise<void> {
     this.#isStopping = true;
     await this.#clients;
-    for (const shard of this.#options.shards) {
-      const client = { name: "last", shard, via: "router" } as const;
-      const rest = shard.keys.values(); // one iterator for all readers: each takes what comes next
-      const read = async () => {
-        for (const key of rest) await this.#perform(client, requestOf("last", "get", 0, key));
-      };
-      await Promise.all(Array.from({ length: 16 }, read));
-    }
+    await Promise.all(this.#options.shards.map((shard) => this.#readAll(shard)));
+  }
+
+  async #readAll(shard: ShardTarget): Promise<void> {
+    const client = { name: "last", shard, via: "router" } as const;
+    const rest = shard.keys.values(); // one iterator for all readers: each takes what comes next
+    const read = async () => {
+      for (const key of rest) await this.#perform(client, requestOf("last", "get", 0, key));
+    };
+    await Promise.all(Array.from({ length: READERS_PER_SHARD }, read));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
