@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import type { ClusterConfig } from "../../lib/config.ts";
-import { programsOf } from "../../tasks/program.ts";
+import { programsOf, spawnProcess } from "../../tasks/program.ts";
 import { Failure } from "../../tasks/subcommand.ts";
 
 const MAIN = fromFileUrl(new URL("../../main.ts", import.meta.url));
@@ -69,4 +69,16 @@ Deno.test("programsOf() advises a command that a shell takes as it is", () => {
   const advice = programsOf(CONFIG)[1].damageAdvice;
   assertStringIncludes(advice!, `deno run --allow-read='my data/n2' `);
   assertStringIncludes(advice!, ` check 'my data/n2'`);
+});
+
+Deno.test("spawnProcess() has processes ask for huge pages, and print without colour", async () => {
+  const script = `const { GLIBC_TUNABLES, NO_COLOR } = Deno.env.toObject();
+    console.log(GLIBC_TUNABLES, NO_COLOR);`;
+  const lines: string[] = [];
+  const child = spawnProcess(
+    { name: "script", args: ["eval", "--quiet", script] },
+    (line) => lines.push(line),
+  );
+  assertEquals((await child.exit).code, 0);
+  assertEquals(lines, ["glibc.malloc.hugetlb=1 1"]);
 });
