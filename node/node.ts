@@ -11,6 +11,7 @@ import { Admission } from "./admission.ts";
 import { CommitQueue, type Reply } from "./commit_queue.ts";
 import type { Log } from "./log.ts";
 import { Replay } from "./replay.ts";
+import type { SessionsOptions } from "./sessions.ts";
 import type { Shard } from "./shard.ts";
 import { Snapshotter, type SnapshotterOptions } from "./snapshotter.ts";
 import { stateHash } from "./state_hash.ts";
@@ -24,7 +25,12 @@ export interface NodeOptions {
   readonly storeBytesMax?: number;
   /** How snapshots are taken. Without it none are, and the log grows for ever. */
   readonly snapshots?: Omit<SnapshotterOptions, "log">;
+  /** Default: those of `limits.ts`. */
+  readonly bounds?: ShardBounds;
 }
+
+/** The bounds of what a node remembers. */
+export type ShardBounds = Omit<SessionsOptions, "hashKey">;
 
 /** A node that has replayed its log and may be asked. */
 export class Node implements Service {
@@ -72,7 +78,7 @@ export class Node implements Service {
    * @throws {DamageError} The log is not what was written.
    */
   static async start(options: NodeOptions): Promise<Node> {
-    const replay = new Replay({ hashKey: options.hashKey });
+    const replay = new Replay({ ...options.bounds, hashKey: options.hashKey });
     await options.log.replay(replay);
     return new Node(options, replay.shard, replay.time);
   }

@@ -8,7 +8,7 @@ import type { Clock } from "../lib/clock.ts";
 import { type DataDirectory, openDataDirectory } from "./data_directory.ts";
 import type { Disk } from "./disk.ts";
 import { FileLog, type FileLogOptions } from "./file_log.ts";
-import { Node } from "./node.ts";
+import { Node, type ShardBounds } from "./node.ts";
 import type { TakeSnapshot } from "./snapshotter.ts";
 
 export interface OpenNodeOptions {
@@ -22,6 +22,7 @@ export interface OpenNodeOptions {
   readonly storeBytesMax?: number;
   /** Told what a person who runs the node should know, in one line each. */
   readonly report: (line: string) => void;
+  readonly bounds?: ShardBounds;
   /** Default: a log on files with the sizes of `limits.ts`. */
   readonly openLog?: (options: FileLogOptions) => FileLog;
   /** Takes snapshots of this directory. */
@@ -43,7 +44,7 @@ export interface OpenedNode extends AsyncDisposable {
  * @throws {Error} The directory is another node's, or locked by another process, or cannot be used.
  */
 export async function openNode(options: OpenNodeOptions): Promise<OpenedNode> {
-  const { disk, clock, directory: path, nodeId, storeBytesMax, report } = options;
+  const { disk, clock, directory: path, nodeId, storeBytesMax, report, bounds } = options;
   await using resources = new AsyncDisposableStack();
   const directory = resources.use(await openDataDirectory(disk, path, nodeId, report));
   const log = openLog(options, directory);
@@ -54,7 +55,7 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenedNode> {
     growthBytesMin: options.snapshotGrowthBytesMin,
   };
   const hashKey = randomHashKey(options);
-  const node = await Node.start({ log, clock, hashKey, storeBytesMax, snapshots });
+  const node = await Node.start({ log, clock, hashKey, storeBytesMax, bounds, snapshots });
   resources.defer(() => node.close());
   await directory.markExisting();
 

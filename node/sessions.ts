@@ -35,7 +35,7 @@ import {
   SESSIONS_MAX,
 } from "../lib/limits.ts";
 import { SessionRow } from "./session_row.ts";
-import { Table } from "./table.ts";
+import { Table, type TableOptions } from "./table.ts";
 
 // A result as bytes.
 const SEQ_OFFSET = 0;
@@ -50,8 +50,8 @@ const FORGOTTEN = 1;
 const KEY_BYTES = 6;
 const CLIENT_SLOT = 0xffff;
 
-export interface SessionsOptions {
-  readonly hashKey: readonly [number, number];
+/** The bounds of sessions, and the sizes of tables; each has its default. */
+export interface SessionsOptions extends TableOptions {
   readonly sessionsMax?: number;
   readonly bytesSoftMax?: number;
   readonly bytesMax?: number;
@@ -119,9 +119,8 @@ export class Sessions {
   #valueView = new DataView(this.#value.buffer);
 
   constructor(options: SessionsOptions) {
-    const { hashKey } = options;
-    this.#clients = new Table({ hashKey });
-    this.#results = new Table({ hashKey });
+    this.#clients = new Table(options);
+    this.#results = new Table(options);
     this.#sessionsMax = options.sessionsMax ?? SESSIONS_MAX;
     this.#bytesSoftMax = options.bytesSoftMax ?? SESSION_BYTES_SOFT_MAX;
     this.#bytesMax = options.bytesMax ?? SESSION_BYTES_MAX;

@@ -18,7 +18,7 @@ export class Shard {
   readonly #key = new ByteWriter(256);
 
   constructor(options: SessionsOptions) {
-    this.store = new Table({ hashKey: options.hashKey });
+    this.store = new Table(options);
     this.sessions = new Sessions(options);
   }
 

@@ -11,12 +11,12 @@ const SUB_TABLE_LENGTH_MIN = 8;
 /** What a search returns when there is no such slot. */
 export const NO_SLOT = -1;
 
+/** Stands for every sub-table that nothing was ever put in: a table begins with one array. */
+const UNUSED = new Uint32Array(SUB_TABLE_LENGTH_MIN);
+
 /** The sub-tables. A slot is the place of a pair in its array; a pair of position 0 is empty. */
 export class TableIndex {
-  readonly tables: Uint32Array[] = Array.from(
-    { length: 1 << SUB_TABLE_BITS },
-    () => new Uint32Array(SUB_TABLE_LENGTH_MIN),
-  );
+  readonly tables: Uint32Array[] = new Array(1 << SUB_TABLE_BITS).fill(UNUSED);
   readonly counts = new Uint32Array(1 << SUB_TABLE_BITS);
   bytes = this.counts.byteLength + this.tables.length * SUB_TABLE_LENGTH_MIN * 4;
 
@@ -36,6 +36,7 @@ export class TableIndex {
 
   insert(hash: number, position: number): void {
     const table = TableIndex.tableOf(hash);
+    if (this.tables[table] === UNUSED) this.tables[table] = UNUSED.slice();
     const count = ++this.counts[table];
     // Pairs are two numbers each: a load of 3/4.
     if (count * 8 > this.tables[table].length * 3) this.#resize(table, 2);

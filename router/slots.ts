@@ -16,9 +16,11 @@ export const SLOT_COUNT = 16_384;
  * goes.
  */
 export function assignSlots(nodeCount: number): Uint16Array {
-  return Uint16Array.from({ length: SLOT_COUNT }, (_, slot) => {
-    return Math.floor(slot * nodeCount / SLOT_COUNT);
-  });
+  const owners = new Uint16Array(SLOT_COUNT);
+  for (let slot = 0; slot < SLOT_COUNT; slot++) {
+    owners[slot] = Math.floor(slot * nodeCount / SLOT_COUNT);
+  }
+  return owners;
 }
 
 /** The slot of `key`. */
