@@ -57,6 +57,8 @@ interface Pending {
   readonly answer: Answer;
   readonly fail: (error: Error) => void;
   readonly deadline: number;
+  /** On how many connections it was sent. */
+  sent: number;
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -186,7 +188,8 @@ export class Link implements KeyValue {
     }
     const id = this.#nextId;
     this.#nextId = (id + 1) >>> 0;
-    const pending = { type, bytes, encode, fail, answer, deadline: now + this.#timeoutMs };
+    const deadline = now + this.#timeoutMs;
+    const pending = { type, bytes, encode, fail, answer, deadline, sent: 0 };
     this.#pending.set(id, pending);
     this.#pendingBytes += bytes;
     if (this.#up) send(this.#connection!, id, pending);
@@ -294,8 +297,9 @@ export class Link implements KeyValue {
     if (pending === undefined) return; // given up meanwhile
     if (type === FrameType.refused || type === FrameType.full) {
       const problem = `Node "${this.nodeId}": ${decodeText(bytes, start, end)}`;
-      const kind = type === FrameType.full ? InsufficientStorageError : UnavailableError;
-      pending.fail(new kind(problem));
+      // Of what was sent twice, the first copy may still be on its way, and be taken.
+      const isCertain = type === FrameType.full && pending.sent === 1;
+      pending.fail(new (isCertain ? InsufficientStorageError : UnavailableError)(problem));
     } else if (!pending.answer(type, bytes, start, end)) {
       throw new RangeError(`Reply to a request of type ${pending.type} has type ${type}`);
     }
@@ -349,7 +353,8 @@ function parseJson(text: string): unknown {
   }
 }
 
-function send(wire: Wire, id: number, { type, encode }: Pending): void {
-  encode(wire.beginFrame(type, id));
+function send(wire: Wire, id: number, pending: Pending): void {
+  pending.sent++;
+  pending.encode(wire.beginFrame(pending.type, id));
   wire.endFrame();
 }
