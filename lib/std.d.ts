@@ -47,6 +47,7 @@ declare module "@std/fmt/colors" {
 }
 
 declare module "@std/fs" {
+  export function copy(source: string, target: string): Promise<void>;
   export function ensureDir(path: string): Promise<void>;
   export function exists(path: string): Promise<boolean>;
   export function walk(

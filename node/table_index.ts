@@ -36,7 +36,9 @@ export class TableIndex {
 
   insert(hash: number, position: number): void {
     const table = TableIndex.tableOf(hash);
-    if (this.tables[table] === UNUSED) this.tables[table] = UNUSED.slice();
+    if (this.tables[table] === UNUSED) {
+      this.tables[table] = new Uint32Array(SUB_TABLE_LENGTH_MIN);
+    }
     const count = ++this.counts[table];
     // Pairs are two numbers each: a load of 3/4.
     if (count * 8 > this.tables[table].length * 3) this.#resize(table, 2);

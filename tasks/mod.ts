@@ -16,6 +16,7 @@ export const subcommands = new Map<string, () => Promise<Subcommand>>([
   ["check", () => import("./check.ts")],
   ["dump", () => import("./dump.ts")],
   ["salvage", () => import("./salvage.ts")],
+  ["simulate", () => import("./simulate.ts")],
   ["torture", () => import("./torture.ts")],
   ["bench", () => import("./bench.ts")],
   ["help", () => import("./help.ts")],

@@ -1,7 +1,7 @@
 import { createHandler } from "../lib/api.ts";
 import { startNode } from "../node/server.ts";
 import { startRouter } from "../router/server.ts";
-import { HttpKeyValue } from "./http_key_value.ts";
+import { HttpKeyValue } from "../tasks/simulate/http_key_value.ts";
 import { testKeyValue } from "./key_value_conformance.ts";
 import { MemoryNode, startMemoryCluster } from "./memory_cluster.ts";
 import { temporaryDirectory } from "./process.ts";

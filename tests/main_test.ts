@@ -9,7 +9,7 @@ async function run(...args: string[]) {
   return { code, stdout: process.stdout.join("\n"), stderr: process.stderr.join("\n") };
 }
 
-const NAMES = "cluster, node, router, clean, check, dump, salvage, torture, bench, help";
+const NAMES = "cluster, node, router, clean, check, dump, salvage, simulate, torture, bench, help";
 const NODES = "n1, n2, n3, n4, n5, n6";
 
 const MISUSE: [args: string[], message: string][] = [

@@ -3,52 +3,29 @@
  *
  * @module
  */
-
 import { setImmediate } from "node:timers";
-import type { Clock } from "../lib/clock.ts";
+import { SimulatedClock, SimulatedTime } from "../tasks/simulate/simulated_time.ts";
 
-/** Stands still until it is told to advance. */
-export class ManualClock implements Clock {
-  #nowMs = 0;
-  readonly #timers = new Set<{ atMs: number; callback: () => void }>();
+/** Stands still until it is told to advance. The event loop turns by itself: that takes no time. */
+export class ManualClock extends SimulatedClock {
+  readonly #time: SimulatedTime;
 
-  now(): number {
-    return this.#nowMs;
+  constructor(time = new SimulatedTime()) {
+    super(time, 0);
+    this.#time = time;
   }
 
-  monotonic(): number {
-    return this.#nowMs;
-  }
-
-  after(ms: number, callback: () => void): () => void {
-    const timer = { atMs: this.#nowMs + ms, callback };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-
-  /** The event loop turns by itself: this takes no time. */
-  afterTurn(callback: () => void): void {
+  override afterTurn(callback: () => void): void {
     setImmediate(callback);
   }
 
   /** How many timers are set. */
   get pending(): number {
-    return this.#timers.size;
+    return this.#time.pending;
   }
 
   /** Lets `ms` pass, and calls what is due on the way in its order. */
   advance(ms: number): void {
-    const endMs = this.#nowMs + ms;
-    for (let timer = this.#next(endMs); timer !== undefined; timer = this.#next(endMs)) {
-      this.#timers.delete(timer);
-      this.#nowMs = timer.atMs;
-      timer.callback();
-    }
-    this.#nowMs = endMs;
-  }
-
-  #next(endMs: number) {
-    const due = [...this.#timers].filter((timer) => timer.atMs <= endMs);
-    return due.sort((a, b) => a.atMs - b.atMs).at(0);
+    this.#time.advance(ms);
   }
 }

@@ -10,8 +10,8 @@ import { LinkServer } from "../node/link_server.ts";
 import { Node } from "../node/node.ts";
 import { Link } from "../router/link.ts";
 import { Router } from "../router/router.ts";
-import { SimulatedDisk } from "./node/simulated_disk.ts";
-import { pipe } from "./pipe.ts";
+import { SimulatedDisk } from "../tasks/simulate/simulated_disk.ts";
+import { pipe } from "../tasks/simulate/pipe.ts";
 
 /** A node on a disk of its own, with its link server. */
 export class MemoryNode {

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { systemClock } from "../../lib/clock.ts";
 import { LINK_BACKLOG_BYTES_MAX, LINK_FRAME_BYTES_MAX } from "../../lib/limits.ts";
 import { type Duplex, Wire } from "../../lib/wire.ts";
-import { pipe } from "../pipe.ts";
+import { pipe } from "../../tasks/simulate/pipe.ts";
 import { until } from "../until.ts";
 
 /** Reads all frames that arrive, as "type id text". */

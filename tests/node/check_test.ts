@@ -6,7 +6,7 @@ import { DamageError } from "../../node/damage.ts";
 import { isLocked, openDataDirectory } from "../../node/data_directory.ts";
 import { segmentName } from "../../node/log_format.ts";
 import { MemoryNode } from "../memory_cluster.ts";
-import { SimulatedDisk } from "./simulated_disk.ts";
+import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 
 const SEGMENT = join("n1", segmentName(1));
 const MARKER = join("n1", "NODE");

@@ -12,7 +12,7 @@ import { DamageError } from "../../node/damage.ts";
 import type { Disk } from "../../node/disk.ts";
 import { FileLog } from "../../node/file_log.ts";
 import { frameBytes, SECTOR_BYTES, segmentName } from "../../node/log_format.ts";
-import { SimulatedDisk } from "./simulated_disk.ts";
+import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 
 const DIRECTORY = "n1";
 const FIRST = join(DIRECTORY, segmentName(1));

@@ -4,7 +4,7 @@ import { SyncError } from "../../node/disk.ts";
 import { FileLog } from "../../node/file_log.ts";
 import { isRefusal } from "../../node/log.ts";
 import { SECTOR_BYTES } from "../../node/log_format.ts";
-import { SimulatedDisk } from "./simulated_disk.ts";
+import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 
 const DIRECTORY = "n1";
 

@@ -7,7 +7,7 @@ import { segmentName, snapshotName } from "../../node/log_format.ts";
 import { Replay } from "../../node/replay.ts";
 import { type LostRange, salvage } from "../../node/salvage.ts";
 import { stateHash } from "../../node/state_hash.ts";
-import { SimulatedDisk } from "./simulated_disk.ts";
+import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 import {
   DIRECTORY,
   filesOf,

@@ -11,7 +11,7 @@ import { type OpenedNode, openNode } from "../../node/open_node.ts";
 import { writeSnapshot } from "../../node/snapshot.ts";
 import type { TakeSnapshot } from "../../node/snapshotter.ts";
 import { until } from "../until.ts";
-import type { SimulatedDisk } from "./simulated_disk.ts";
+import type { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 
 export const DIRECTORY = "n1";
 

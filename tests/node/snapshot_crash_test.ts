@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Outcome } from "../../lib/key_value.ts";
-import { SimulatedDisk, type Survives } from "./simulated_disk.ts";
+import { SimulatedDisk, type Survives } from "../../tasks/simulate/simulated_disk.ts";
 import { openSmallNode, snapshots, write, writeOf } from "./small_node.ts";
 
 /** Writes of the workload: enough for two snapshots. */

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { crc32 } from "node:zlib";
 import { DamageError } from "../../node/damage.ts";
 import { FileLog } from "../../node/file_log.ts";
-import { SimulatedDisk } from "./simulated_disk.ts";
+import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 import { DIRECTORY, filesOf, openSmallNode, pathOf, takeFrom, write } from "./small_node.ts";
 
 /**

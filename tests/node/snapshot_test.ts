@@ -10,7 +10,7 @@ import { Shard } from "../../node/shard.ts";
 import type { SessionsOptions } from "../../node/sessions.ts";
 import { stateHash } from "../../node/state_hash.ts";
 import { Fed } from "./fed.ts";
-import { SimulatedDisk } from "./simulated_disk.ts";
+import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 import {
   DIRECTORY,
   filesOf,

@@ -406,9 +406,9 @@ Deno.test("Table.check() detects a lost entry", () => {
     }
   } as unknown as Uint32ArrayConstructor;
   const table = newTable();
+  set(table, "key", "value");
   globalThis.Uint32Array = original;
 
-  set(table, "key", "value");
   table.check();
   const pairs = arrays.find((array) => array.length === 8 && array.some((number) => number !== 0));
   assert(pairs !== undefined);

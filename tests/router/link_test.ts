@@ -1,12 +1,17 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { CommandKind, Outcome, UnavailableError } from "../../lib/key_value.ts";
+import {
+  CommandKind,
+  InsufficientStorageError,
+  Outcome,
+  UnavailableError,
+} from "../../lib/key_value.ts";
 import { REQUEST_TIMEOUT_MS, WAITING_PER_NODE_MAX } from "../../lib/limits.ts";
 import { FrameType } from "../../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../../lib/wire.ts";
 import { Link } from "../../router/link.ts";
 import { ManualClock } from "../manual_clock.ts";
 import { MemoryNode } from "../memory_cluster.ts";
-import { pipe } from "../pipe.ts";
+import { pipe } from "../../tasks/simulate/pipe.ts";
 import { until } from "../until.ts";
 
 function put(seq: number, key = "k", value = "v") {
@@ -217,4 +222,25 @@ Deno.test("Link waits longer after each failure, and never longer than its bound
   const pauses = attempts.slice(1).map((at, i) => Math.round((at - attempts[i]) / 10) * 10);
   assertEquals(pauses.slice(0, 6), [20, 40, 80, 100, 100, 100]);
   await link.close();
+});
+
+Deno.test("Link that has sent a write twice does not take the refusal of one copy for certain", async () => {
+  for (const [copies, kind] of [[1, InsufficientStorageError], [2, UnavailableError]] as const) {
+    const { clock, link, attempt } = setUp();
+    const written = assertRejects(() => link.write(put(1)), kind, "Disk is full");
+    for (let copy = 1; copy <= copies; copy++) {
+      const [near, far] = pipe();
+      (await attempt()).accept(near);
+      const wire = new Wire(far, clock);
+      await wire.read((type, id) => {
+        if (type === FrameType.write && copy < copies) return wire.close(); // it may still be on its way
+        if (type === FrameType.hello) wire.beginFrame(FrameType.welcome, id);
+        else wire.beginFrame(FrameType.full, id).text("Disk is full");
+        wire.endFrame();
+        if (type === FrameType.write) written.finally(() => wire.close());
+      });
+    }
+    await written;
+    await link.close();
+  }
 });

@@ -2,7 +2,7 @@
  * @module
  */
 import { join } from "@std/path";
-import { SimulatedDisk } from "../node/simulated_disk.ts";
+import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 import { filesOf, openSmallNode, pathOf, snapshots, write } from "../node/small_node.ts";
 import { temporaryDirectory } from "../process.ts";
 

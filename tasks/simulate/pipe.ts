@@ -3,13 +3,17 @@
  *
  * @module
  */
-import type { Duplex } from "../lib/wire.ts";
+import type { Duplex } from "../../lib/wire.ts";
 
-/** Bytes on their way in one direction. */
-class Channel {
+/** Bytes that have arrived at one end, until they are taken. */
+export class Channel {
   #pieces: Uint8Array[] = [];
   #closed = false;
   #wake: () => void = () => {};
+
+  get closed(): boolean {
+    return this.#closed;
+  }
 
   push(bytes: Uint8Array): void {
     if (this.#closed) throw new Deno.errors.BrokenPipe("Pipe is closed");

@@ -1,16 +1,18 @@
 /**
- * The HTTP API as a {@linkcode KeyValue}, for tests: as a client would use it.
+ * The HTTP API as a {@linkcode KeyValue}: as a client would use it.
  *
  * @module
  */
-import type { Handler } from "../lib/api.ts";
+import type { Handler } from "../../lib/api.ts";
 import {
   type Command,
   CommandKind,
+  InsufficientStorageError,
   type KeyValue,
   Outcome,
   type Result,
-} from "../lib/key_value.ts";
+  UnavailableError,
+} from "../../lib/key_value.ts";
 
 /** Sends requests to `handle`: a handler in this process, or `fetch`. */
 export class HttpKeyValue implements KeyValue {
@@ -27,7 +29,7 @@ export class HttpKeyValue implements KeyValue {
     const response = await this.#handle(new Request(url));
     const body = await response.json();
     if (response.status === 404) return null;
-    if (response.status !== 200) throw new Error(`${response.status}: ${body.error}`);
+    requireDone(response, body);
     return body.value;
   }
 
@@ -39,7 +41,7 @@ export class HttpKeyValue implements KeyValue {
     const response = await this.#handle(new Request(this.#base + path, init));
     const body = await response.json();
     if (response.status === 409) return { outcome: Outcome.stale, logIndex: 0, prevValue: null };
-    if (response.status !== 200) throw new Error(`${response.status}: ${body.error}`);
+    requireDone(response, body);
     const outcome = body.mismatch
       ? Outcome.mismatch
       : body.duplicate
@@ -47,4 +49,10 @@ export class HttpKeyValue implements KeyValue {
       : Outcome.applied;
     return { outcome, logIndex: body.logIndex, prevValue: body.prevValue };
   }
+}
+
+function requireDone({ status }: Response, { error }: { error?: string }): void {
+  if (status === 503) throw new UnavailableError(error);
+  if (status === 507) throw new InsufficientStorageError(error);
+  if (status !== 200) throw new Error(`${status}: ${error}`);
 }
