@@ -1,0 +1,195 @@
+/**
+ * Bugs that a store like this could have, each as a change of one place of the source: so that the
+ * simulator shows that it would find them. Nothing of them is in the product.
+ *
+ * @module
+ */
+
+export interface SeededBug {
+  readonly name: string;
+  readonly file: string;
+  /** What stands there, exactly once, and what stands there with the bug. */
+  readonly find: string;
+  readonly replace: string;
+  /** The simulator finds it within so many seeds from 0, and usually within a third of them. */
+  readonly seeds: number;
+  /** Takes more seeds than the suite has time for. */
+  readonly isSlow?: boolean;
+}
+
+export const SEEDED_BUGS: readonly SeededBug[] = [
+  {
+    name: "a batch is not synced",
+    file: "node/file_log.ts",
+    find: "return this.#sync(file).then(() => {",
+    replace: "return Promise.resolve().then(() => {",
+    seeds: 50,
+  },
+  {
+    name: "a write is answered before its sync has ended",
+    file: "node/file_log.ts",
+    find: "return this.#sync(file).then(() => {",
+    replace: "this.#sync(file).catch(() => {}); return Promise.resolve().then(() => {",
+    seeds: 50,
+  },
+  {
+    name: "a write is applied, and read, before it is durable",
+    file: "node/commit_queue.ts",
+    find: "await log.append(body, batch.replies.length);",
+    replace: "forEachCommand(body, firstIndex, (command, index) => " +
+      "void this.#options.apply(command, index)); await log.append(body, batch.replies.length);",
+    seeds: 50,
+  },
+  {
+    name: "a failed sync is taken for done",
+    file: "node/disk.ts",
+    find: "throw new SyncError(`Cannot sync: ${reasonOf(cause)}`, { cause });",
+    replace: "",
+    seeds: 50,
+  },
+  {
+    name: "what a restart read is not written again",
+    file: "node/file_log.ts",
+    find: "if (segment.lastFrame > 0) {",
+    replace: "if (false as boolean) {",
+    seeds: 120,
+  },
+  {
+    name: "the checksum of a batch is not checked",
+    file: "node/log_format.ts",
+    find:
+      "return crc32(segment.subarray(offset + FRAME_HEADER_BYTES, end), chain) === header.bodyChecksum;",
+    replace: "return end >= 0 || chain === 0;",
+    seeds: 50,
+  },
+  {
+    name: "a torn tail is taken for whole",
+    file: "node/log_scan.ts",
+    find: "return result(false, tornFrame(path, bytes, tail, end));",
+    replace: "tornFrame(path, bytes, tail, end);",
+    seeds: 50,
+  },
+  {
+    name: "a torn tail is taken for damage",
+    file: "node/log_scan.ts",
+    find: "if (!unwritten) throw new",
+    replace: "throw new",
+    seeds: 50,
+  },
+  {
+    name: "the directory of a new segment is not synced",
+    file: "node/disk.ts",
+    find: "await settled(disk.syncDirectory(directory));",
+    replace: "",
+    seeds: 50,
+  },
+  {
+    name: "a segment is left without its seal",
+    file: "node/file_log.ts",
+    find: "await this.#seal(file, tail, chain, this.#lastIndex + 1);",
+    replace: "void chain;",
+    seeds: 50,
+  },
+  {
+    name: "zeros ahead of the frames are not synced",
+    file: "node/file_log.ts",
+    find: "await this.#sync(this.#file!);\n    this.#filled = filled;",
+    replace: "this.#filled = filled;",
+    seeds: 120,
+  },
+  {
+    name: "half a frame stays when the disk was full",
+    file: "node/file_log.ts",
+    find: "    this.#spoiledBytes = length;\n    try {\n      await this.#wipe();",
+    replace: "    try {\n      void length;",
+    seeds: 1000,
+    isSlow: true,
+  },
+  {
+    name: "the time of a batch runs back with the clock",
+    file: "node/commit_queue.ts",
+    find: "this.#time = Math.max(this.#time, clock.now());",
+    replace: "this.#time = clock.now();",
+    seeds: 50,
+  },
+  {
+    name: "a write that is sent again is applied again",
+    file: "node/sessions.ts",
+    find: "if (this.#place === 0 || this.#uint53(SEQ_OFFSET) !== seq) return Outcome.applied;",
+    replace: "if (seq > 0) return Outcome.applied;",
+    seeds: 50,
+  },
+  {
+    name: "the window of a session is one too large",
+    file: "node/sessions.ts",
+    find: "return Math.max(this.#top[session] - SESSION_WINDOW, this.#floor[session]);",
+    replace: "return Math.max(this.#top[session] - SESSION_WINDOW - 1, this.#floor[session]);",
+    seeds: 50,
+  },
+  {
+    name: "the window of a session is one too small",
+    file: "node/sessions.ts",
+    find: "return Math.max(this.#top[session] - SESSION_WINDOW, this.#floor[session]);",
+    replace: "return Math.max(this.#top[session] - SESSION_WINDOW + 1, this.#floor[session]);",
+    seeds: 120,
+  },
+  {
+    name: "two writes under one seq are taken for one",
+    file: "node/sessions.ts",
+    find: "return this.#results.valueUint32(this.#place, FINGERPRINT_OFFSET) === fingerprint",
+    replace: "return fingerprint >= 0",
+    seeds: 50,
+  },
+  {
+    name: "the router sends a write again as a new one",
+    file: "router/link.ts",
+    find: "const encode = (writer: ByteWriter) => encodeCommand(writer, command);",
+    replace: "let sent = 0; const encode = (writer: ByteWriter) => encodeCommand(writer, " +
+      "sent++ === 0 ? command : { ...command, client: `${command.client}+${sent}` });",
+    seeds: 50,
+  },
+  {
+    name: "the router does not send again what a broken link left unanswered",
+    file: "router/link.ts",
+    find: "for (const [id, pending] of this.#pending) send(wire, id, pending);",
+    replace: "void wire;",
+    seeds: 50,
+  },
+  {
+    name: "a snapshot forgets which writes were applied",
+    file: "node/snapshot_format.ts",
+    find: "for (const result of sessions.resultsOf(session)) {",
+    replace: "for (const result of [] as Uint8Array[]) {",
+    seeds: 50,
+  },
+  {
+    name: "a snapshot is renamed before it is synced",
+    file: "node/snapshot.ts",
+    find: "    await writer.sync();\n  } finally {",
+    replace: "  } finally {",
+    seeds: 50,
+  },
+  {
+    name: "the directory of a new snapshot is not synced",
+    file: "node/snapshot.ts",
+    find: "await disk.syncDirectory(directory);",
+    replace: "",
+    seeds: 600,
+    isSlow: true,
+  },
+  {
+    name: "segments are dropped before their snapshot is there",
+    file: "node/snapshotter.ts",
+    find: "const snapshot = await this.#options.take(index, signal);",
+    replace: "await this.#log.drop({ index, sizeBytes: 0 }); " +
+      "const snapshot = await this.#options.take(index, signal);",
+    seeds: 50,
+  },
+  {
+    name: "the checksum of a snapshot is not checked",
+    file: "node/snapshot_scan.ts",
+    find: "if (!bodyMatches(bytes, 0, header, chain)) {",
+    replace: "if (!bodyMatches(bytes, 0, header, chain) && offset < 0) {",
+    seeds: 50,
+  },
+];
