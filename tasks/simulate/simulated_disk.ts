@@ -265,12 +265,10 @@ export class SimulatedDisk implements Disk {
 
   /** @throws {Error} With code `ENOSPC`: no byte of it does. */
   #whatFits(bytes: Uint8Array, position: number, size: number): Uint8Array {
-    const count = Math.min(
-      bytes.length,
-      this.writeBytesMax,
-      Math.max(0, size - position) + this.freeBytes,
-    );
-    if (count === 0 && bytes.length > 0) throw noSpace();
+    // Files grow by whole sectors, or not at all.
+    const room = roundDown(Math.max(size, position) + this.freeBytes) - position;
+    const count = Math.min(bytes.length, this.writeBytesMax, Math.max(size - position, room));
+    if (count <= 0 && bytes.length > 0) throw noSpace();
     this.freeBytes -= Math.max(0, position + count - size);
     return bytes.subarray(0, count);
   }
@@ -322,6 +320,10 @@ function whatSurvives(path: string, content: Content, survives: Survives): Uint8
     length = Math.max(length, Math.min((sector + 1) * SECTOR_BYTES, written.length));
   }
   return found.slice(0, length);
+}
+
+function roundDown(bytes: number): number {
+  return Number.isFinite(bytes) ? bytes - bytes % SECTOR_BYTES : bytes;
 }
 
 function copySector(from: Uint8Array, to: Uint8Array, sector: number): void {

@@ -7,7 +7,7 @@ import { type Duplex, Wire } from "../../lib/wire.ts";
 import { LinkServer } from "../../node/link_server.ts";
 import { ManualClock } from "../manual_clock.ts";
 import { MemoryNode } from "../memory_cluster.ts";
-import { pipe } from "../pipe.ts";
+import { pipe } from "../../tasks/simulate/pipe.ts";
 import { until } from "../until.ts";
 
 /** The far end of a link to a node: what it was told, and when it was ended. */
