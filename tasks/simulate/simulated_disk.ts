@@ -34,6 +34,13 @@ export type DiskCall =
   | "remove"
   | "sync directory";
 
+/** A bit that was turned over, and what that has left in its byte. */
+export interface FlippedBit {
+  readonly path: string;
+  readonly bit: number;
+  readonly left: readonly number[];
+}
+
 /** Names of files, and what they are the names of. */
 type Entries = Map<string, Content>;
 
@@ -172,10 +179,20 @@ export class SimulatedDisk implements Disk {
   }
 
   /** Turns over one bit of a file, where it is kept and in memory. */
-  flip(path: string, bit: number): void {
+  flip(path: string, bit: number): FlippedBit {
     const { written, durable } = this.#content(path);
+    const left = [];
     for (const bytes of [written, durable]) {
-      if (bit >> 3 < bytes.length) bytes[bit >> 3] ^= 1 << (bit & 7);
+      if (bit >> 3 < bytes.length) left.push(bytes[bit >> 3] ^= 1 << (bit & 7));
+    }
+    return { path, bit, left };
+  }
+
+  /** Turns a bit back, where its byte was not written since. */
+  flipBack({ path, bit, left }: FlippedBit): void {
+    const content = this.files.get(path);
+    for (const bytes of content === undefined ? [] : [content.written, content.durable]) {
+      if (left.includes(bytes[bit >> 3])) bytes[bit >> 3] ^= 1 << (bit & 7);
     }
   }
 

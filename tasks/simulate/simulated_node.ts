@@ -14,7 +14,7 @@ import { writeSnapshot } from "../../node/snapshot.ts";
 import { DiskFaults } from "./disk_faults.ts";
 import { LogRecord, RecordedLog, SMALL } from "./log_record.ts";
 import type { Random } from "./random.ts";
-import { type DiskCall, SimulatedDisk } from "./simulated_disk.ts";
+import { type DiskCall, type FlippedBit, SimulatedDisk } from "./simulated_disk.ts";
 import type { Break } from "./simulated_network.ts";
 import { SimulatedClock } from "./simulated_time.ts";
 import { sleep, type World } from "./world.ts";
@@ -69,7 +69,7 @@ export class SimulatedNode {
   #syncMsMax: number;
   #changes = 0;
   /** Bits that are not as they were written. */
-  #flipped: { path: string; bit: number; byte: number }[] = [];
+  readonly #flipped: FlippedBit[] = [];
 
   constructor(world: World, plan: NodePlan, { id, random }: SimulatedNodeOptions) {
     this.id = id;
@@ -255,17 +255,13 @@ export class SimulatedNode {
       if (size === 0) continue;
       const bit = this.#random.integer(0, size * 8 - 1);
       this.#note(`bit ${bit} of "${path}" is flipped`);
-      this.#disk.flip(path, bit);
-      this.#flipped.push({ path, bit, byte: this.#disk.bytes(path)[bit >> 3] });
+      this.#flipped.push(this.#disk.flip(path, bit));
     }
   }
 
   /** Turns flipped bits back, where they were not written over. */
   #repair(): void {
-    for (const { path, bit, byte } of this.#flipped.splice(0).reverse()) {
-      const bytes = this.#disk.files.has(path) ? this.#disk.bytes(path) : [];
-      if (bytes[bit >> 3] === byte) this.#disk.flip(path, bit);
-    }
+    for (const flipped of this.#flipped.splice(0).reverse()) this.#disk.flipBack(flipped);
   }
 
   /** Makes syncs take up to `ms`; without it, as long as they usually do. */
