@@ -135,14 +135,16 @@ Deno.test("Node loses nothing when any one disk call fails, and goes on if it wa
       const disk = start.copy();
       let calls = 0;
       let failed = "";
+      let isOpen = false;
       disk.beforeCall = (call, path) => {
         if (++calls !== failAt) return;
-        failed = `${call} ${path}`;
+        failed = isOpen ? `${call} ${path}` : "the start";
         throw Object.assign(new Error(`Failed on purpose: ${code}`), { code });
       };
       let acknowledged = 0;
       try {
         await using opened = await openSmallNode(disk);
+        isOpen = true;
         for (; acknowledged < WRITES; acknowledged++) {
           await opened.node.write(writeOf(WRITES_BEFORE + acknowledged));
         }
