@@ -174,7 +174,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: "node/snapshot.ts",
     find: "await disk.syncDirectory(directory);",
     replace: "",
-    seeds: 600,
+    seeds: 1500,
     isSlow: true,
   },
   {
