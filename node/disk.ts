@@ -1,6 +1,6 @@
 /**
  * The handful of file operations that a log needs, as a parameter: the real disk is here, a
- * simulated one, which can lose and damage what it was given, is in the tests.
+ * simulated one, which can lose and damage what it was given, is in `tasks/simulate/`.
  *
  * @module
  */
