@@ -179,6 +179,7 @@ export class Node implements Service {
       refused_memory_full_total: this.#admission.refused,
       log_bytes: this.#log.bytes,
       segments: this.#log.segments,
+      snapshot_running: this.#snapshotter?.isRunning ? 1 : 0,
       snapshot_total: this.#snapshotter?.taken ?? 0,
       snapshot_failures_total: this.#snapshotter?.failures ?? 0,
       snapshot_bytes: this.#log.snapshot?.sizeBytes ?? 0,

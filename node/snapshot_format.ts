@@ -41,7 +41,6 @@ import { CLIENT_BYTES_MAX, SNAPSHOT_FRAME_BYTES } from "../lib/limits.ts";
 import { FrameKind } from "./log_format.ts";
 import type { Sessions, SessionState } from "./sessions.ts";
 import type { Shard } from "./shard.ts";
-import type { Table } from "./table.ts";
 
 /** What the seal of a snapshot says. */
 export interface SnapshotTotals {
@@ -67,19 +66,18 @@ const SESSION_STATE_BYTES = 24;
 
 /** All of a shard, part by part. It must not change until the last one was taken. */
 export function* partsOf(shard: Shard, time: number): Generator<SnapshotPart> {
-  yield* inFrames(FrameKind.entries, entriesOf(shard.store));
-  yield* inFrames(FrameKind.sessions, sessionsOf(shard.sessions));
+  // An entry in the arena of the table and one in a frame are the same bytes.
+  yield* inFrames(FrameKind.entries, shard.store.packedEntries());
+  yield* inFrames(FrameKind.sessions, sessionItemsOf(shard.sessions));
   yield { kind: FrameKind.seal, body: totalsOf(shard, time), count: 0 };
 }
 
-/** Appends one item to a body. */
-type AppendItem = (body: ByteWriter) => void;
-
-function* inFrames(kind: FrameKind, items: Iterable<AppendItem>): Generator<SnapshotPart> {
+/** Puts items into bodies. Each is copied before the next one is taken. */
+function* inFrames(kind: FrameKind, items: Iterable<Uint8Array>): Generator<SnapshotPart> {
   const body = new ByteWriter(2 * SNAPSHOT_FRAME_BYTES);
   let count = 0;
-  for (const append of items) {
-    append(body);
+  for (const item of items) {
+    body.bytes(item);
     count++;
     if (body.length < SNAPSHOT_FRAME_BYTES) continue;
     yield { kind, body: body.written(), count };
@@ -89,36 +87,25 @@ function* inFrames(kind: FrameKind, items: Iterable<AppendItem>): Generator<Snap
   if (count > 0) yield { kind, body: body.written(), count };
 }
 
-function* entriesOf(store: Table): Generator<AppendItem> {
-  for (const { key, value } of store.entries()) {
-    yield (body) => {
-      body.uint32(key.length);
-      body.uint32(value.length);
-      body.bytes(key);
-      body.bytes(value);
-    };
-  }
-}
-
-function* sessionsOf(sessions: Sessions): Generator<AppendItem> {
+/** Sessions and their results as items, each valid until the next one is taken. */
+function* sessionItemsOf(sessions: Sessions): Generator<Uint8Array> {
   const client = new Uint8Array(CLIENT_BYTES_MAX);
+  const item = new ByteWriter();
   for (const session of sessions.numbers()) {
     const clientLength = sessions.copyClient(session, client);
     const { top, latest, floor } = sessions.stateOf(session);
-    yield (body) => {
-      body.uint32(ItemKind.session);
-      body.uint32(clientLength);
-      body.uint53(top);
-      body.uint53(latest);
-      body.uint53(floor);
-      body.bytes(client, 0, clientLength);
-    };
+    item.clear();
+    item.uint32(ItemKind.session);
+    item.uint32(clientLength);
+    for (const number of [top, latest, floor]) item.uint53(number);
+    item.bytes(client, 0, clientLength);
+    yield item.written();
     for (const result of sessions.resultsOf(session)) {
-      yield (body) => {
-        body.uint32(ItemKind.result);
-        body.uint32(result.length);
-        body.bytes(result);
-      };
+      item.clear();
+      item.uint32(ItemKind.result);
+      item.uint32(result.length);
+      item.bytes(result);
+      yield item.written();
     }
   }
 }

@@ -48,6 +48,11 @@ export class Snapshotter {
     this.#dueAtBytes = this.#growthBytes() - this.#log.bytes;
   }
 
+  /** Whether one is being taken at this moment. */
+  get isRunning(): boolean {
+    return this.#running !== null;
+  }
+
   /** Snapshots taken since the start. */
   get taken(): number {
     return this.#taken;

@@ -12,18 +12,27 @@
 import { setColorEnabled } from "@std/fmt/colors";
 import { autocannon } from "./bench/autocannon.ts";
 import { BenchRun } from "./bench/bench_run.ts";
-import { formatManyKeys, formatMemory, formatRow, formatRowHead } from "./bench/bench_view.ts";
+import {
+  formatManyKeys,
+  formatMemory,
+  formatRestart,
+  formatRow,
+  formatRowHead,
+  formatSnapshotPauses,
+} from "./bench/bench_view.ts";
 import { describeMachine, formatMachine } from "./bench/machine.ts";
 import { type ManyKeysResult, measureManyKeys } from "./bench/many_keys.ts";
 import { measureRedis, whyNoRedis } from "./bench/redis.ts";
+import { measureRestarts, type RestartResult } from "./bench/restart.ts";
 import { measureRows, type ProcessMemory, type RowResult, ROWS } from "./bench/rows.ts";
+import { measureSnapshotPauses, type SnapshotPausesResult } from "./bench/snapshot_pauses.ts";
 import type { LoadGenerator } from "./bench/workload.ts";
 import { findWrk } from "./bench/wrk.ts";
 import { stopSignal } from "./stop_request.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
 import { temporaryDirectory } from "./temporary_directory.ts";
 
-const PARTS = [...ROWS.map(({ id }) => id), "redis", "keys"];
+const PARTS = [...ROWS.map(({ id }) => id), "redis", "keys", "pauses", "restart"];
 const DEFAULTS = { seconds: 2, rounds: 5 };
 const QUICK = { seconds: 1, rounds: 1 };
 
@@ -33,11 +42,11 @@ export const help = `Usage: main.ts bench [--quick] [--only PARTS] [--seconds N]
                      [--load PROGRAM] [--json FILE]
 
 Starts nodes and a router on free ports, puts them under load, and prints what they answer in a second
-as a ratio to what a bare Deno.serve answers, measured right before. Takes about five minutes. Load
+as a ratio to what a bare Deno.serve answers, measured right before. Takes about eight minutes. Load
 comes from wrk when it is on the PATH, and from autocannon otherwise. Ctrl-C stops it and removes its
 data.
 
-  --quick         One short pair per figure: under a minute, and too short to judge by
+  --quick         One short pair per figure: two minutes, and too short to judge by
   --only PARTS    Some parts, with commas between: ${PARTS.slice(0, 3).join(",")},
                   ${PARTS.slice(3).join(",")}
   --seconds N     Length of a slice of load; default: ${DEFAULTS.seconds}
@@ -53,6 +62,8 @@ interface Figures {
   readonly rows: RowResult[];
   readonly memory: ProcessMemory[];
   manyKeys?: ManyKeysResult;
+  snapshotPauses?: SnapshotPausesResult;
+  restarts?: RestartResult[];
 }
 
 export async function run(args: string[]): Promise<number> {
@@ -111,11 +122,20 @@ async function measure(run: BenchRun, parts: readonly string[], figures: Figures
     figures.memory.push(...figures.manyKeys.memory);
     console.log(`\n${formatManyKeys(figures.manyKeys)}`);
   }
+  if (parts.includes("pauses")) {
+    figures.snapshotPauses = await measureSnapshotPauses(run);
+    console.log(`\n${formatSnapshotPauses(figures.snapshotPauses)}`);
+  }
+  if (parts.includes("restart")) {
+    const onResult = (result: RestartResult) => console.log(`\n${formatRestart(result)}`);
+    figures.restarts = await measureRestarts(run, onResult);
+  }
   if (figures.memory.length > 0) console.log(`\n${formatMemory(figures.memory)}`);
 }
 
-function isValid({ rows, manyKeys }: Figures): boolean {
-  const failures = manyKeys === undefined ? 0 : manyKeys.get.failures + manyKeys.put.failures;
+function isValid({ rows, manyKeys, snapshotPauses }: Figures): boolean {
+  const failures = (manyKeys === undefined ? 0 : manyKeys.get.failures + manyKeys.put.failures) +
+    (snapshotPauses?.failures ?? 0);
   return failures === 0 && rows.every(({ problem }) => problem === undefined);
 }
 

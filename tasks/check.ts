@@ -9,7 +9,7 @@ import { checkDirectory, type CheckReport } from "../node/check.ts";
 import { isLocked } from "../node/data_directory.ts";
 import { realDisk } from "../node/disk.ts";
 import type { SnapshotScan } from "../node/snapshot_scan.ts";
-import { requireDirectory } from "./node_data.ts";
+import { readBesideNode, requireDirectory } from "./node_data.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
 
 export const name = "check";
@@ -27,7 +27,7 @@ export async function run(args: string[]): Promise<number> {
   const { positionals: [directory] } = parseArguments(args, { flags: {}, positionals: ["DIR"] });
   await requireDirectory(directory);
   if (await isLocked(realDisk, directory)) console.log("running   a node is using it right now");
-  const report = await checkDirectory(realDisk, directory);
+  const report = await readBesideNode(directory, () => checkDirectory(realDisk, directory));
   if (report.damage === null && report.nodeId === null) {
     throw new Failure(`Cannot check "${directory}": no node has written to it`);
   }

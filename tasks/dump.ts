@@ -14,7 +14,7 @@ import { realDisk } from "../node/disk.ts";
 import { FrameKind } from "../node/log_format.ts";
 import { decodeResult } from "../node/sessions.ts";
 import { entryPlaces, sessionItems } from "../node/snapshot_format.ts";
-import { requireDirectory } from "./node_data.ts";
+import { readBesideNode, requireDirectory } from "./node_data.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
 
 export const name = "dump";
@@ -61,7 +61,8 @@ export async function run(args: string[]): Promise<number> {
   const lines = new LineWriter(Deno.stdout);
   const visitor = flags.snapshot ? snapshotPrinter(filter, lines) : recordPrinter(filter, lines);
   try {
-    const scan = await scanDirectory(realDisk, directory, visitor);
+    const read = () => scanDirectory(realDisk, directory, visitor);
+    const scan = await readBesideNode(directory, read);
     lines.flush();
     explain(scan, directory, filter);
   } catch (error) {

@@ -1,14 +1,14 @@
 /**
+ * For the subcommands that read a node's data directory.
+ *
  * @module
  */
 
+import { isLocked } from "../node/data_directory.ts";
+import { realDisk } from "../node/disk.ts";
 import { Failure } from "./subcommand.ts";
 
-/**
- * For the subcommands that read a node's data directory.
- *
- * @throws {Failure} `path` is not a directory.
- */
+/** @throws {Failure} `path` is not a directory. */
 export async function requireDirectory(path: string): Promise<void> {
   try {
     if ((await Deno.stat(path)).isDirectory) return;
@@ -17,4 +17,20 @@ export async function requireDirectory(path: string): Promise<void> {
     throw new Failure(`Cannot read "${path}": it does not exist, expected the data of a node`);
   }
   throw new Failure(`Cannot read "${path}": it is a file, expected the directory of a node`);
+}
+
+/**
+ * Reads a directory that a node may be using.
+ *
+ * @throws {Failure} That node took a snapshot meanwhile, and removed what was to be read next.
+ */
+export async function readBesideNode<T>(directory: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    const isGone = error instanceof Deno.errors.NotFound;
+    if (!isGone || !await isLocked(realDisk, directory)) throw error;
+    const reason = "the node that uses it took a snapshot meanwhile, and removed older files";
+    throw new Failure(`Cannot read "${directory}": ${reason}; try again`, { cause: error });
+  }
 }

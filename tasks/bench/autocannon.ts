@@ -21,7 +21,7 @@ export interface AutocannonResult {
   readonly non2xx: number;
   readonly "2xx": number;
   /** Milliseconds. */
-  readonly latency: { readonly p50: number; readonly p99: number };
+  readonly latency: { readonly p50: number; readonly p99: number; readonly max: number };
 }
 
 /** Runs autocannon in a process of its own. */
@@ -44,5 +44,6 @@ export function fromAutocannon(result: AutocannonResult): LoadResult {
     failures: result.non2xx + result.errors,
     p50Ms: result.latency.p50,
     p99Ms: result.latency.p99,
+    maxMs: result.latency.max,
   };
 }

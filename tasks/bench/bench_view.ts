@@ -10,7 +10,9 @@
 import { format as formatBytes } from "@std/fmt/bytes";
 import { bold, green, red, yellow } from "@std/fmt/colors";
 import type { ManyKeysResult } from "./many_keys.ts";
+import type { RestartResult } from "./restart.ts";
 import { problemOf, type ProcessMemory, type RowResult } from "./rows.ts";
+import type { SnapshotPausesResult } from "./snapshot_pauses.ts";
 import { KEY_COUNT, VALUE_BYTES } from "./workload.ts";
 
 type Style = (text: string) => string;
@@ -70,25 +72,24 @@ export function formatRow(result: RowResult): string {
 export function formatManyKeys(result: ManyKeysResult): string {
   const { get, put, replayRate, bytesPerKey, stallMs, emptyStallMs } = result;
   const speed = (ratio: number) => ratio.toFixed(2);
-  const figure = (title: string, figure: string, goal: string, isReached: boolean) => {
-    const style = isReached ? green : yellow;
-    const cells = [title, figure, goal, isReached ? "reached" : "missed"];
-    return alignCells(cells, FIGURE_WIDTHS, { column: 3, style });
-  };
-  const head = [`${formatCount(result.keyCount)} keys on one node`, ...FIGURE_HEAD.slice(1)];
   const problem = problemOf(get.failures + put.failures);
   return [
-    bold(alignCells(head, FIGURE_WIDTHS)),
-    figure(
+    formatFigureHead(`${formatCount(result.keyCount)} keys on one node`),
+    formatFigure(
       "replay of the log",
       `${formatCount(replayRate)}/s`,
       "at least 500,000/s",
       replayRate >= 500_000,
     ),
-    figure("memory per key", `${formatCount(bytesPerKey)} B`, "at most 250 B", bytesPerKey <= 250),
-    figure("GET against 10,000 keys", speed(get.ratio), "at least 0.90", get.ratio >= 0.9),
-    figure("PUT against 10,000 keys", speed(put.ratio), "at least 0.90", put.ratio >= 0.9),
-    figure(
+    formatFigure(
+      "memory per key",
+      `${formatCount(bytesPerKey)} B`,
+      "at most 250 B",
+      bytesPerKey <= 250,
+    ),
+    formatFigure("GET against 10,000 keys", speed(get.ratio), "at least 0.90", get.ratio >= 0.9),
+    formatFigure("PUT against 10,000 keys", speed(put.ratio), "at least 0.90", put.ratio >= 0.9),
+    formatFigure(
       `longest stall (of an empty node ${emptyStallMs.toFixed(1)} ms)`,
       `${stallMs.toFixed(1)} ms`,
       "at most 10 ms",
@@ -96,6 +97,54 @@ export function formatManyKeys(result: ManyKeysResult): string {
     ),
     ...problem === undefined ? [] : [`  ${red(problem)}`],
   ].join("\n");
+}
+
+/** The table of what a snapshot does to requests. */
+export function formatSnapshotPauses({ keyCount, waits, failures }: SnapshotPausesResult): string {
+  const lines = waits.map(({ method, withoutMs, withMs, slices }) =>
+    formatFigure(
+      `${method.toUpperCase()}, ${slices} slices (without ${withoutMs.toFixed(1)} ms)`,
+      `${withMs.toFixed(1)} ms`,
+      "at most 20 ms more",
+      withMs <= withoutMs + 20,
+    )
+  );
+  const problem = problemOf(failures);
+  return [
+    formatFigureHead(`a snapshot of ${formatCount(keyCount)} keys, longest wait`),
+    ...lines,
+    ...problem === undefined ? [] : [`  ${red(problem)}`],
+  ].join("\n");
+}
+
+/** The table of what many overwrites leave behind. */
+export function formatRestart(result: RestartResult): string {
+  const { writes, keyCount, snapshotBytes, logBytes, diskBytes, diskBytesGoal, startMs } = result;
+  const size = (bytes: number) => formatBytes(bytes, { binary: true });
+  return [
+    formatFigureHead(`${formatCount(writes)} overwrites of ${formatCount(keyCount)} keys`),
+    formatFigure(
+      `disk use (snapshot ${size(snapshotBytes)}, log ${size(logBytes)})`,
+      size(diskBytes),
+      `at most ${size(diskBytesGoal)}`,
+      diskBytes <= diskBytesGoal,
+    ),
+    formatFigure(
+      "start until it serves",
+      `${formatCount(startMs)} ms`,
+      "at most 1,000 ms",
+      startMs <= 1000,
+    ),
+  ].join("\n");
+}
+
+function formatFigureHead(title: string): string {
+  return bold(alignCells([title, ...FIGURE_HEAD.slice(1)], FIGURE_WIDTHS));
+}
+
+function formatFigure(title: string, figure: string, goal: string, isReached: boolean): string {
+  const cells = [title, figure, goal, isReached ? "reached" : "missed"];
+  return alignCells(cells, FIGURE_WIDTHS, { column: 3, style: isReached ? green : yellow });
 }
 
 /** Resident memory, a line for each process. */

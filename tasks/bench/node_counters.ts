@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type ClusterConfig, formatAddress } from "../../lib/config.ts";
+import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
 import { Failure } from "../subcommand.ts";
 
 /** Counts since the nodes started, summed up over the nodes. */
@@ -18,7 +18,7 @@ export interface NodeCounters {
 
 /** Asks every node for its counters. */
 export async function readCounters({ nodes }: ClusterConfig): Promise<NodeCounters> {
-  const metrics = await Promise.all(nodes.map(({ host, port }) => readMetrics(host, port)));
+  const metrics = await Promise.all(nodes.map(readMetrics));
   const sum = (name: string) => metrics.reduce((total, metrics) => total + metrics[name], 0);
   return {
     writes: sum("exec_total"),
@@ -27,7 +27,8 @@ export async function readCounters({ nodes }: ClusterConfig): Promise<NodeCounte
   };
 }
 
-async function readMetrics(host: string, port: number): Promise<Record<string, number>> {
+/** Asks a node for all that it counts. */
+export async function readMetrics({ host, port }: NodeConfig): Promise<Record<string, number>> {
   const url = `http://${formatAddress(host, port)}/metrics`;
   const response = await fetch(url);
   if (!response.ok) {

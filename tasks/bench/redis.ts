@@ -78,6 +78,7 @@ export function parseRedisBenchmark(output: string, requests: number): LoadResul
     failures: 0, // it ends with an error code at the first failure
     p50Ms: figure("p50_latency_ms"),
     p99Ms: figure("p99_latency_ms"),
+    maxMs: figure("max_latency_ms"),
   };
 }
 

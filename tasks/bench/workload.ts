@@ -43,9 +43,10 @@ export interface LoadResult {
   readonly seconds: number;
   /** Answers other than 2xx, and requests without an answer. */
   readonly failures: number;
-  /** Latencies in milliseconds, at the 50th and the 99th percentile. */
+  /** Latencies in milliseconds, at the 50th and the 99th percentile, and the longest. */
   readonly p50Ms: number;
   readonly p99Ms: number;
+  readonly maxMs: number;
 }
 
 /** A program that puts servers under load. */

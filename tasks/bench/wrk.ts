@@ -52,9 +52,9 @@ function done(summary, latency)
   local errors = summary.errors
   io.write(string.format(
     '${RESULT_START}{"requests":%d,"microseconds":%d,"status":%d,"connect":%d,"read":%d,' ..
-      '"write":%d,"timeout":%d,"p50":%d,"p99":%d}\\n',
+      '"write":%d,"timeout":%d,"p50":%d,"p99":%d,"max":%d}\\n',
     summary.requests, summary.duration, errors.status, errors.connect, errors.read,
-    errors.write, errors.timeout, latency:percentile(50), latency:percentile(99)))
+    errors.write, errors.timeout, latency:percentile(50), latency:percentile(99), latency.max))
 end
 `;
 
@@ -97,5 +97,6 @@ export function parseWrk(output: string): LoadResult {
     failures: status + connect + read + write + timeout,
     p50Ms: result.p50 / 1000,
     p99Ms: result.p99 / 1000,
+    maxMs: result.max / 1000,
   };
 }

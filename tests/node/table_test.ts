@@ -302,6 +302,18 @@ Deno.test("Table reads little-endian numbers inside of a value, at any alignment
   assertThrows(() => table.valueFloat64(position, 8), RangeError, "it has 15 bytes");
 });
 
+Deno.test("Table.packedEntries() has each entry once, as lengths, key and value", () => {
+  const table = new Table({ hashKey: [1, 2] });
+  const encode = (text: string) => new TextEncoder().encode(text);
+  for (const [key, value] of [["k", "first"], ["key", ""], ["k", "v"]]) {
+    table.set(encode(key), 0, key.length, encode(value), 0, value.length);
+  }
+  assertEquals(Array.from(table.packedEntries(), (entry) => entry.toHex()).sort(), [
+    "01000000" + "01000000" + "6b" + "76",
+    "03000000" + "00000000" + "6b6579",
+  ]);
+});
+
 Deno.test("Table keeps 500 keys of one sub-table apart", () => {
   const table = newTable();
   const keys = collidingKeys(500);

@@ -1,7 +1,13 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { setColorEnabled } from "@std/fmt/colors";
 import { type AutocannonResult, fromAutocannon } from "../../tasks/bench/autocannon.ts";
-import { formatManyKeys, formatMemory, formatRow } from "../../tasks/bench/bench_view.ts";
+import {
+  formatManyKeys,
+  formatMemory,
+  formatRestart,
+  formatRow,
+  formatSnapshotPauses,
+} from "../../tasks/bench/bench_view.ts";
 import { compare, type Comparison, measurePairs, type Pair } from "../../tasks/bench/comparison.ts";
 import { parseRedisBenchmark } from "../../tasks/bench/redis.ts";
 import { problemOf, type RowResult } from "../../tasks/bench/rows.ts";
@@ -11,7 +17,7 @@ import { parseWrk } from "../../tasks/bench/wrk.ts";
 import { inBlackAndWhite } from "../black_and_white.ts";
 
 function slice(requests: number, failures = 0): LoadResult {
-  return { requests, seconds: 2, failures, p50Ms: requests / 100, p99Ms: requests / 10 };
+  return { requests, seconds: 2, failures, p50Ms: requests / 100, p99Ms: requests / 10, maxMs: 1 };
 }
 
 const COMPARISON: Comparison = {
@@ -40,7 +46,7 @@ Deno.test("parseWrk() finds the line of the script in the output of wrk", () => 
   const output = `Running 2s test @ http://127.0.0.1:8090
   1 threads and 64 connections
 result {"requests":1000,"microseconds":2010000,"status":1,"connect":2,"read":3,"write":4,` +
-    `"timeout":5,"p50":1250,"p99":4500}
+    `"timeout":5,"p50":1250,"p99":4500,"max":9000}
 `;
   assertEquals(parseWrk(output), {
     requests: 1000,
@@ -48,6 +54,7 @@ result {"requests":1000,"microseconds":2010000,"status":1,"connect":2,"read":3,"
     failures: 15,
     p50Ms: 1.25,
     p99Ms: 4.5,
+    maxMs: 9,
   });
 });
 
@@ -65,7 +72,7 @@ Deno.test("fromAutocannon() counts answers of every status, and what failed", ()
     errors: 3,
     non2xx: 4,
     "2xx": 100,
-    latency: { p50: 5, p99: 13 },
+    latency: { p50: 5, p99: 13, max: 21 },
   };
   assertEquals(fromAutocannon(result), {
     requests: 104,
@@ -73,12 +80,13 @@ Deno.test("fromAutocannon() counts answers of every status, and what failed", ()
     failures: 7,
     p50Ms: 5,
     p99Ms: 13,
+    maxMs: 21,
   });
 });
 
 Deno.test("parseRedisBenchmark() finds its figures by their names", () => {
-  const output = `"test","rps","avg_latency_ms","p50_latency_ms","p99_latency_ms"
-"SET","50000.00","0.700","0.615","2.631"
+  const output = `"test","rps","avg_latency_ms","p50_latency_ms","p99_latency_ms","max_latency_ms"
+"SET","50000.00","0.700","0.615","2.631","5.015"
 `;
   assertEquals(parseRedisBenchmark(output, 100_000), {
     requests: 100_000,
@@ -86,6 +94,7 @@ Deno.test("parseRedisBenchmark() finds its figures by their names", () => {
     failures: 0,
     p50Ms: 0.615,
     p99Ms: 2.631,
+    maxMs: 5.015,
   });
 });
 
@@ -197,6 +206,58 @@ memory per key                                             250 B         at most
 GET against 10,000 keys                                     0.97         at least 0.90  reached
 PUT against 10,000 keys                                     0.89         at least 0.90  missed
 longest stall (of an empty node 2.5 ms)                   8.3 ms         at most 10 ms  reached`,
+    )
+  );
+});
+
+Deno.test("formatSnapshotPauses() holds the longest wait against that without a snapshot", () => {
+  inBlackAndWhite(() =>
+    assertEquals(
+      formatSnapshotPauses({
+        keyCount: 1_000_000,
+        waits: [
+          {
+            method: "get",
+            withoutMs: 10,
+            withMs: 29.9,
+            withoutMsMax: 90,
+            withMsMax: 90,
+            slices: 4,
+          },
+          {
+            method: "put",
+            withoutMs: 10,
+            withMs: 30.1,
+            withoutMsMax: 90,
+            withMsMax: 90,
+            slices: 4,
+          },
+        ],
+        failures: 0,
+      }),
+      `a snapshot of 1,000,000 keys, longest wait                figure                  goal
+GET, 4 slices (without 10.0 ms)                          29.9 ms    at most 20 ms more  reached
+PUT, 4 slices (without 10.0 ms)                          30.1 ms    at most 20 ms more  missed`,
+    )
+  );
+});
+
+Deno.test("formatRestart() holds disk use and restart time against their goals", () => {
+  inBlackAndWhite(() =>
+    assertEquals(
+      formatRestart({
+        keyCount: 1000,
+        writes: 10_000_000,
+        snapshots: 39,
+        snapshotBytes: 4 * 1024 * 1024,
+        logBytes: 30 * 1024 * 1024,
+        diskBytes: 36 * 1024 * 1024,
+        diskBytesGoal: 204 * 1024 * 1024,
+        startMs: 1200,
+      }),
+      `10,000,000 overwrites of 1,000 keys                       figure                  goal
+disk use (snapshot 4 MiB, log 30 MiB)                     36 MiB       at most 204 MiB  reached
+start until it serves                                   1,200 ms      at most 1,000 ms  missed`,
     )
   );
 });
