@@ -13,12 +13,14 @@ import { type Disk, type DiskFile, readBytes, writeBytes } from "./disk.ts";
 
 const MARKER_NAME = "NODE";
 const MARKER_BYTES_MAX = 256;
+/** The owner that a marker of zeros names. */
+const UNKNOWN = "";
 
 /** Exclusive hold on a data directory, for as long as it is open. */
 export interface DataDirectory extends Disposable {
   /** Whether a log was ever durable in it: one that is missing now has been lost. */
   readonly existing: boolean;
-  /** Makes durable that there is a log, once there is. */
+  /** Makes durable that there is a log, once there is, and whose. */
   markExisting(): Promise<void>;
 }
 
@@ -42,16 +44,15 @@ export async function openDataDirectory(
       throw new Error(`Cannot use "${directory}": another process has locked it`);
     }
     const owner = await readMarker(file, path);
-    if (owner !== null && owner !== nodeId) {
+    if (owner !== null && owner !== UNKNOWN && owner !== nodeId) {
       throw new Error(
         `Cannot use "${directory}": it belongs to node "${owner}", expected "${nodeId}"`,
       );
     }
-    const existing = owner !== null;
     return {
-      existing,
+      existing: owner !== null,
+      // Again at every start: a marker that was only read may not be durable, after a failed sync.
       async markExisting() {
-        if (existing) return;
         writeBytes(file, new TextEncoder().encode(markerOf(nodeId)), 0);
         await file.syncData();
         await disk.syncDirectory(directory);
@@ -83,11 +84,16 @@ function markerOf(nodeId: string): string {
   return `sixpaths node ${nodeId}, data format 1\n`;
 }
 
-/** Reads and checks the marker; an empty one says that no log was durable yet: null. */
+/**
+ * Reads and checks the marker. An empty one says that no log was durable yet: null. One of zeros has
+ * never reached the disk, only its size has; there is a log then, which knows whose it is.
+ */
 async function readMarker(file: DiskFile, path: string): Promise<string | null> {
   const length = await file.size();
   if (length === 0) return null;
-  const text = new TextDecoder().decode(readBytes(file, 0, Math.min(length, MARKER_BYTES_MAX)));
+  const bytes = readBytes(file, 0, Math.min(length, MARKER_BYTES_MAX));
+  if (bytes.every((byte) => byte === 0)) return UNKNOWN;
+  const text = new TextDecoder().decode(bytes);
   const nodeId = /^sixpaths node ([\w-]+), /.exec(text)?.[1];
   if (nodeId !== undefined && text === markerOf(nodeId)) return nodeId;
   const expected = JSON.stringify(markerOf("…"));
@@ -95,7 +101,7 @@ async function readMarker(file: DiskFile, path: string): Promise<string | null> 
 }
 
 /**
- * Whose directory it is, by its marker; null if it holds no log yet.
+ * Whose directory it is, by its marker; null if that does not say.
  *
  * @throws {DamageError} The marker is not what was written.
  */
@@ -104,7 +110,7 @@ export async function checkMarker(disk: Disk, directory: string): Promise<string
   const path = join(directory, MARKER_NAME);
   const file = await disk.open(path, "read");
   try {
-    return await readMarker(file, path);
+    return await readMarker(file, path) || null;
   } finally {
     file.close();
   }
