@@ -94,6 +94,7 @@ export function planOf(seed: number): Plan {
     fillBytes: random.pick([512, 4096, 16_384]),
     snapshotGrowthBytesMin: random.pick([2048, 8192, 20_000]),
     syncMsMax: random.pick([1, 5, 50]),
+    storeBytesMax: random.fork("memory").pick([Infinity, Infinity, Infinity, 42_000]),
     delayMsMax: random.pick([0.5, 2, 20]),
     lossShare: random.pick([0, 0, 0.02, 0.1]),
     troubleMs,

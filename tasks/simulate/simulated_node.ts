@@ -34,6 +34,8 @@ export interface NodePlan {
   readonly snapshotGrowthBytesMin: number;
   /** What a sync takes at most, in milliseconds. */
   readonly syncMsMax: number;
+  /** Bytes that the store may hold while things go wrong. */
+  readonly storeBytesMax: number;
 }
 
 /** One life of the node. */
@@ -67,6 +69,7 @@ export class SimulatedNode {
   #disk = new SimulatedDisk();
   #wallMs = START_MS;
   #syncMsMax: number;
+  #storeBytesMax: number;
   #changes = 0;
   /** Bits that are not as they were written. */
   readonly #flipped: FlippedBit[] = [];
@@ -77,6 +80,7 @@ export class SimulatedNode {
     this.#plan = plan;
     this.#random = random;
     this.#syncMsMax = plan.syncMsMax;
+    this.#storeBytesMax = plan.storeBytesMax;
     const fail = (problem: string) => world.fail(`node ${this.id}: ${problem}`);
     this.record = new LogRecord(fail);
     this.faults = new DiskFaults(world, this.#random.fork("disk"), (mode) => {
@@ -133,6 +137,7 @@ export class SimulatedNode {
       nodeId: this.id,
       randomBytes: (target) => this.#random.bytes(target),
       bounds: SMALL,
+      storeBytesMax: this.#storeBytesMax,
       takeSnapshot: (index, signal) => this.#takeSnapshot(process, index, signal),
       snapshotGrowthBytesMin,
       report: (line) => this.#note(line),
@@ -284,6 +289,16 @@ export class SimulatedNode {
     this.faults.disarm();
     this.slowDown();
     this.fillUp(Infinity);
+    this.#giveMemory();
+  }
+
+  /** Starts the process again without a bound on its memory, if it had one. */
+  #giveMemory(): void {
+    if (this.#storeBytesMax === Infinity) return;
+    this.#storeBytesMax = Infinity;
+    const refused = this.opened?.node.metrics().refused_memory_full_total ?? 0;
+    if (refused > 0) this.#world.count("memory full");
+    this.crash("killed", RESTART_MS);
   }
 
   /** Stops the process as SIGTERM does. */

@@ -28,6 +28,7 @@ export type FaultKind =
   | "crash during a snapshot"
   | "disk call failed with EIO"
   | "disk full (ENOSPC)"
+  | "memory full"
   | "short write"
   | "sync failed"
   | "slow disk"

@@ -13,6 +13,7 @@ const FIXED: Plan = {
   fillBytes: 512,
   snapshotGrowthBytesMin: 6000,
   syncMsMax: 2,
+  storeBytesMax: Infinity,
   delayMsMax: 0.5,
   lossShare: 0,
   troubleMs: 1000,
