@@ -1,6 +1,10 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Outcome } from "../../lib/key_value.ts";
-import { SimulatedDisk, type Survives } from "../../tasks/simulate/simulated_disk.ts";
+import {
+  type EntrySurvives,
+  SimulatedDisk,
+  type Survives,
+} from "../../tasks/simulate/simulated_disk.ts";
 import { openSmallNode, snapshots, write, writeOf } from "./small_node.ts";
 
 /** Writes of the workload: enough for two snapshots. */
@@ -8,20 +12,26 @@ const WRITES = 20;
 /** Old data that a crash finds the node with: its snapshot has an older one to take the place of. */
 const WRITES_BEFORE = 12;
 
-/** What is found after a crash; null: all, as when only the process died. */
-const CRASHES: (Survives | null)[] = [
+/** What is found after a crash, of sectors and of names that were not synced. */
+interface Crash {
+  readonly survives: Survives;
+  readonly entrySurvives?: EntrySurvives;
+}
+
+/** Null: all is found, as when only the process died; the last one, because the disk is handed over. */
+const CRASHES: (Crash | null)[] = [
+  { survives: () => true },
+  { survives: () => false },
+  { survives: (_, sector) => sector % 2 === 0, entrySurvives: () => true },
+  // Names need not reach the disk in the order in which they were changed.
+  { survives: () => true, entrySurvives: (path) => path.endsWith(".log") },
+  { survives: () => false, entrySurvives: (path) => path.endsWith(".snapshot") },
   null,
-  () => true,
-  () => false,
-  (_, sector) => sector % 2 === 0,
 ];
 
-function crashed(disk: SimulatedDisk, survives: Survives | null): SimulatedDisk {
+function crashed(disk: SimulatedDisk, crash: Crash | null): SimulatedDisk {
   disk.beforeCall = () => {};
-  if (survives !== null) return disk.crash(survives);
-  const found = disk.copy();
-  for (const content of found.files.values()) content.locked = false;
-  return found;
+  return crash === null ? disk.handOver() : disk.crash(crash.survives, crash.entrySurvives);
 }
 
 /** A disk with a node that has taken snapshots, stopped; and the hash of its state. */
@@ -44,7 +54,10 @@ async function hashesOf(disk: SimulatedDisk): Promise<string[]> {
   return hashes;
 }
 
-/** Runs the workload until the disk fails, at its n-th call. Returns how much was acknowledged. */
+/**
+ * Runs the workload until the disk fails, at its n-th call. Returns how much was acknowledged; -1 if
+ * there are not so many calls.
+ */
 async function runUntil(disk: SimulatedDisk, crashAt: number): Promise<number> {
   let calls = 0;
   disk.beforeCall = () => {
@@ -74,9 +87,9 @@ Deno.test("Node has the old state or the new after a crash at every disk call, s
     const disk = start.copy();
     const acknowledged = await runUntil(disk, crashAt);
     if (acknowledged < 0) return assert(crashAt > 80, `only ${crashAt} disk calls`);
-    for (const [form, survives] of CRASHES.entries()) {
+    for (const [form, crash] of CRASHES.entries()) {
       const context = `crash at call ${crashAt}, form ${form}, ${acknowledged} acknowledged`;
-      const found = crashed(disk, survives);
+      const found = crashed(disk, crash);
       await using again = await openSmallNode(found);
       const possible = hashes.slice(acknowledged, acknowledged + 2);
       assert(possible.includes(again.node.stateHash()), context);
@@ -85,7 +98,7 @@ Deno.test("Node has the old state or the new after a crash at every disk call, s
       const { outcome } = await again.node.write(writeOf(WRITES_BEFORE + acknowledged - 1));
       assertEquals(outcome, Outcome.duplicate, context);
       const hash = again.node.stateHash();
-      await using later = await openSmallNode(crashed(found, () => false));
+      await using later = await openSmallNode(crashed(found, { survives: () => false }));
       assertEquals(later.node.stateHash(), hash, context);
     }
   }
@@ -101,7 +114,7 @@ Deno.test("Node has the old state or the new after a crash at every disk call of
     if (acknowledged < 0) break;
     const possible = hashes.slice(acknowledged, acknowledged + 2);
     for (let secondAt = 1;; secondAt++) {
-      const found = crashed(disk, secondAt % 2 === 0 ? () => true : null);
+      const found = crashed(disk, CRASHES[secondAt % 4]);
       let calls = 0;
       found.beforeCall = () => {
         if (++calls >= secondAt) throw new Error("Crash");
@@ -114,11 +127,46 @@ Deno.test("Node has the old state or the new after a crash at every disk call of
         assertStringIncludes(String(error), "Crash", context);
       }
       recoveries++;
-      await using again = await openSmallNode(crashed(found, CRASHES[secondAt % 4]));
+      await using again = await openSmallNode(
+        crashed(found, CRASHES[(crashAt + secondAt) % CRASHES.length]),
+      );
       assert(possible.includes(again.node.stateHash()), context);
     }
   }
   assert(recoveries > 60, `${recoveries} recoveries`);
+});
+
+Deno.test("Node removes nothing at its start before the snapshot in its place has a durable name", async () => {
+  for (let crashAt = 1;; crashAt++) {
+    const disk = await before();
+    let hash = "";
+    {
+      await using opened = await openSmallNode(disk);
+      disk.beforeCall = (call) => {
+        if (call === "sync directory" && opened.node.metrics().snapshot_running > 0) {
+          throw new Error("The snapshot has its name, and is not told that it is durable");
+        }
+      };
+      await write(opened, WRITES_BEFORE, WRITES_BEFORE + 12);
+      await snapshots(opened, 1);
+      hash = opened.node.stateHash();
+    }
+    const found = disk.handOver();
+    let calls = 0;
+    found.beforeCall = () => {
+      if (++calls >= crashAt) throw new Error("Crash");
+    };
+    try {
+      await using _again = await openSmallNode(found);
+      return assert(crashAt > 5, `only ${crashAt} disk calls`);
+    } catch (error) {
+      assertStringIncludes(String(error), "Crash");
+    }
+    const removed = (path: string) => path.endsWith(".log");
+    const after = crashed(found, { survives: () => true, entrySurvives: removed });
+    await using again = await openSmallNode(after);
+    assertEquals(again.node.stateHash(), hash, `crash at call ${crashAt}`);
+  }
 });
 
 /** Whether a call is one that may fail without stopping the node: only a snapshot needs it. */
@@ -154,7 +202,7 @@ Deno.test("Node loses nothing when any one disk call fails, and goes on if it wa
         assert(!isHarmless(failed), `${error} after the failure of ${failed}`);
       }
       if (calls < failAt) break;
-      const again = crashed(disk, () => true);
+      const again = crashed(disk, { survives: () => true });
       await using reopened = await openSmallNode(again);
       const context = `${code} of ${failed}, ${acknowledged} acknowledged`;
       assert(
