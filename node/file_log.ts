@@ -182,9 +182,9 @@ export class FileLog implements Log {
   }
 
   /**
-   * Makes durable what was only read, as the seal above was. After a crash of the process the last batch may be in memory
-   * alone; after a failed sync the system may even take it for written. So the last batch is written
-   * again, the same bytes, and a torn one is written over with zeros.
+   * Makes durable what was only read, as the seal before it was. After a crash of the process the
+   * last batch may be in memory alone; after a failed sync the system may even take it for written.
+   * So the last batch is written again, the same bytes, and a torn one is written over with zeros.
    */
   async #settleTail(file: DiskFile, segment: SegmentScan): Promise<void> {
     if (segment.lastFrame > 0) {
