@@ -10,7 +10,6 @@ declare module "@std/assert" {
   export function assertLess(actual: number, expected: number, message?: string): void;
   export function assertLessOrEqual(actual: number, expected: number, message?: string): void;
   export function assertMatch(actual: string, expected: RegExp, message?: string): void;
-  export function assertNotMatch(actual: string, expected: RegExp, message?: string): void;
   export function assertStringIncludes(actual: string, expected: string, message?: string): void;
   export function assertInstanceOf<T>(
     actual: unknown,
@@ -48,7 +47,6 @@ declare module "@std/fmt/colors" {
 
 declare module "@std/fs" {
   export function copy(source: string, target: string): Promise<void>;
-  export function ensureDir(path: string): Promise<void>;
   export function exists(path: string): Promise<boolean>;
   export function walk(
     path: string,
