@@ -2,13 +2,8 @@
  * What a node remembers of its clients, so that a write that is sent twice is applied once.
  *
  * Per client, a session remembers the results of the newest sequence numbers, a window of 1,024 below
- * and including the highest one seen. Results live in one table, outside the V8 heap, under the
- * session's number and the sequence modulo the window, so that a new result takes the place of the
- * one that leaves the window:
- *
- *     clients:  client bytes          → session number
- *     results:  session, seq mod 1024 → seq, log index, fingerprint, flags, prevValue
- *               session, 0xffff       → client bytes
+ * and including the highest one seen. A table leads from a client to the number of its session; what
+ * a session remembers is kept outside the V8 heap as well, see `session_results.ts`.
  *
  * Sessions stand in a row in the order of their last use. What is remembered is bounded, in three
  * steps, each of which costs a client less than the next:
@@ -34,10 +29,12 @@ import {
   SESSION_WINDOW,
   SESSIONS_MAX,
 } from "../lib/limits.ts";
+import { copyBytes, expectEqual } from "./arena.ts";
+import { SessionResults } from "./session_results.ts";
 import { SessionRow } from "./session_row.ts";
 import { Table, type TableOptions } from "./table.ts";
 
-// A result as bytes.
+// A result as bytes, as snapshots have it.
 const SEQ_OFFSET = 0;
 const LOG_INDEX_OFFSET = 8;
 const FINGERPRINT_OFFSET = 16;
@@ -45,10 +42,6 @@ const FLAGS_OFFSET = 20;
 const PREV_VALUE_OFFSET = 24;
 /** Flag: `prevValue` was let go. */
 const FORGOTTEN = 1;
-
-/** A key of `results`: session number (4 bytes), place in the window or `CLIENT_SLOT` (2). */
-const KEY_BYTES = 6;
-const CLIENT_SLOT = 0xffff;
 
 /** The bounds of sessions, and the sizes of tables; each has its default. */
 export interface SessionsOptions extends TableOptions {
@@ -89,18 +82,15 @@ export function decodeResult(bytes: Uint8Array): RememberedResult {
 /** The sessions of one node. */
 export class Sessions {
   readonly #clients: Table;
-  readonly #results: Table;
+  readonly #results: SessionResults;
   readonly #sessionsMax: number;
   readonly #bytesSoftMax: number;
   readonly #bytesMax: number;
 
-  // Per session number, from 1: highest seq seen, seq applied last, floor, results held, and how many
-  // of those have a `prevValue` that could be let go.
+  // Per session number, from 1: highest seq seen, seq applied last, floor.
   readonly #top: Float64Array;
   readonly #latest: Float64Array;
   readonly #floor: Float64Array;
-  readonly #held: Uint16Array;
-  readonly #whole: Uint16Array;
   readonly #row: SessionRow;
   /** Session numbers that are free again; numbers above `#numbered` were never given out. */
   readonly #free: number[] = [];
@@ -111,24 +101,21 @@ export class Sessions {
   #evictions = 0;
   #drops = 0;
 
-  /** Where in `results` the last search ended; 0 if nothing was there. */
+  /** The session that was judged last, and where the result of that sequence number is or would be. */
+  #session = 0;
   #place = 0;
-  readonly #key = new Uint8Array(KEY_BYTES);
-  readonly #keyView = new DataView(this.#key.buffer);
-  #value = new Uint8Array(4096);
-  #valueView = new DataView(this.#value.buffer);
+  readonly #number = new Uint8Array(4);
+  readonly #numberView = new DataView(this.#number.buffer);
 
   constructor(options: SessionsOptions) {
-    this.#clients = new Table(options);
-    this.#results = new Table(options);
     this.#sessionsMax = options.sessionsMax ?? SESSIONS_MAX;
     this.#bytesSoftMax = options.bytesSoftMax ?? SESSION_BYTES_SOFT_MAX;
     this.#bytesMax = options.bytesMax ?? SESSION_BYTES_MAX;
+    this.#clients = new Table(options);
+    this.#results = new SessionResults(this.#sessionsMax, options.chunkBytes);
     this.#top = new Float64Array(this.#sessionsMax + 1);
     this.#latest = new Float64Array(this.#sessionsMax + 1);
     this.#floor = new Float64Array(this.#sessionsMax + 1);
-    this.#held = new Uint16Array(this.#sessionsMax + 1);
-    this.#whole = new Uint16Array(this.#sessionsMax + 1);
     this.#row = new SessionRow(this.#sessionsMax);
   }
 
@@ -139,7 +126,7 @@ export class Sessions {
 
   /** Bytes of remembered clients and results. */
   get bytes(): number {
-    return this.#clients.liveBytes + this.#results.liveBytes;
+    return this.#clients.liveBytes + this.#results.bytes;
   }
 
   /** Sessions that were forgotten because there were too many, since the log began. */
@@ -176,10 +163,10 @@ export class Sessions {
   /** What is to become of a write: `applied` says that it is new and may be. */
   judge(session: number, seq: number, fingerprint: number): Outcome {
     if (seq <= this.#staleUpTo(session)) return Outcome.stale;
-    this.#find(session, seq);
-    // The place may still hold the result whose place `seq` is to take.
-    if (this.#place === 0 || this.#uint53(SEQ_OFFSET) !== seq) return Outcome.applied;
-    return this.#results.valueUint32(this.#place, FINGERPRINT_OFFSET) === fingerprint
+    this.#session = session;
+    this.#place = this.#results.search(session, seq);
+    if (!this.#results.has(session, this.#place, seq)) return Outcome.applied;
+    return this.#results.fingerprintOf(session, this.#place) === fingerprint
       ? Outcome.duplicate
       : Outcome.mismatch;
   }
@@ -196,59 +183,40 @@ export class Sessions {
     store: Table,
     prevPosition: number,
   ): void {
-    const prevLength = prevPosition === 0 ? 0 : store.valueLength(prevPosition);
-    const length = PREV_VALUE_OFFSET + prevLength;
-    this.#scratch(length);
-    setUint53(this.#valueView, SEQ_OFFSET, seq);
-    setUint53(this.#valueView, LOG_INDEX_OFFSET, logIndex);
-    this.#valueView.setUint32(FINGERPRINT_OFFSET, fingerprint, true);
-    this.#valueView.setUint32(FLAGS_OFFSET, 0, true);
-    if (prevLength > 0) store.copyValue(prevPosition, this.#value, PREV_VALUE_OFFSET);
-    if (this.#place === 0) this.#held[session]++;
-    else if (this.#hasPrevValue()) this.#whole[session]--;
-    if (prevLength > 0) this.#whole[session]++;
-    if (this.#place === 0 || !this.#results.overwrite(this.#place, this.#value, 0, length)) {
-      this.#results.set(this.#key, 0, KEY_BYTES, this.#value, 0, length);
-      if (this.bytes > this.#bytesSoftMax) this.#shed(session, seq);
-      this.#find(session, seq);
+    const results = this.#results;
+    if (seq > this.#top[session]) {
+      this.#top[session] = seq;
+      this.#place -= this.#dropStale(session);
     }
-    if (seq > this.#top[session]) this.#top[session] = seq;
+    results.insert(session, this.#place, seq, logIndex, fingerprint);
+    const prevLength = prevPosition === 0 ? 0 : store.valueLength(prevPosition);
+    if (prevLength > 0) {
+      const target = results.addPrevValue(session, this.#place, prevLength);
+      store.copyValue(prevPosition, target, results.prevOffsetOf(session, this.#place));
+    }
+    if (this.bytes > this.#bytesSoftMax) this.#shed(session);
     this.#latest[session] = seq;
+    results.settle();
+  }
+
+  /** Drops what has left the window. Returns how many results that were. */
+  #dropStale(session: number): number {
+    const staleUpTo = this.#staleUpTo(session);
+    let dropped = 0;
+    while (this.#results.count(session) > 0 && this.#results.seqOf(session, 0) <= staleUpTo) {
+      this.#results.dropLowest(session);
+      dropped++;
+    }
+    return dropped;
   }
 
   /** The result that {@linkcode judge} found or {@linkcode remember} wrote, whichever was last. */
   lastResult(outcome: Outcome): Result {
-    const forgotten = this.#results.valueUint32(this.#place, FLAGS_OFFSET) === FORGOTTEN;
     return {
       outcome,
-      logIndex: this.#uint53(LOG_INDEX_OFFSET),
-      prevValue: forgotten ? null : this.#results.valueText(this.#place, PREV_VALUE_OFFSET),
+      logIndex: this.#results.logIndexOf(this.#session, this.#place),
+      prevValue: this.#results.prevTextOf(this.#session, this.#place),
     };
-  }
-
-  /** Looks where the result of `seq` is or would be. */
-  #find(session: number, seq: number): void {
-    this.#setKey(session, seq % SESSION_WINDOW);
-    this.#place = this.#results.find(this.#key, 0, KEY_BYTES);
-  }
-
-  #uint53(offset: number): number {
-    return this.#results.valueUint32(this.#place, offset + 4) * 0x1_0000_0000 +
-      this.#results.valueUint32(this.#place, offset);
-  }
-
-  #setKey(session: number, slot: number): void {
-    this.#keyView.setUint32(0, session, true);
-    this.#keyView.setUint16(4, slot, true);
-  }
-
-  /** `#value` with room for `length` bytes. */
-  #scratch(length: number): Uint8Array {
-    if (this.#value.length < length) {
-      this.#value = new Uint8Array(length * 2);
-      this.#valueView = new DataView(this.#value.buffer);
-    }
-    return this.#value;
   }
 
   /** Sequence numbers up to this one are no longer remembered. */
@@ -256,55 +224,36 @@ export class Sessions {
     return Math.max(this.#top[session] - SESSION_WINDOW, this.#floor[session]);
   }
 
-  /** Whether the result at `#place` has a `prevValue` that could be let go. */
-  #hasPrevValue(): boolean {
-    return this.#results.valueLength(this.#place) > PREV_VALUE_OFFSET;
-  }
-
-  /** Makes room beside the result of `seq`, new in `session`; the module's comment says how. */
-  #shed(session: number, seq: number): void {
-    const latest = this.#latest[session];
-    if (latest % SESSION_WINDOW !== seq % SESSION_WINDOW) this.#forgetPrevValue(session, latest);
+  /** Makes room beside the new result in `session`; the module's comment says how. */
+  #shed(session: number): void {
+    this.#forgetPrevValue(session, this.#latest[session]);
     while (this.bytes > this.#bytesMax && this.#shrinkNext !== session) {
       this.#forgetPrevValues(this.#shrinkNext);
       this.#shrinkNext = this.#row.newerThan(this.#shrinkNext);
     }
     while (this.bytes > this.#bytesMax && this.#dropNext !== session) {
-      if (this.#held[this.#dropNext] > 0) this.#dropLowest(this.#dropNext);
+      if (this.#results.count(this.#dropNext) > 0) this.#dropLowest(this.#dropNext);
       else this.#dropNext = this.#row.newerThan(this.#dropNext);
     }
   }
 
+  /** Shrinks the result of `seq`, if it is remembered, to what tells a duplicate from a new write. */
+  #forgetPrevValue(session: number, seq: number): void {
+    const row = this.#results.search(session, seq);
+    if (this.#results.has(session, row, seq)) this.#results.forgetPrevValue(session, row);
+  }
+
   #forgetPrevValues(session: number): void {
-    for (let seq = this.#top[session]; this.#whole[session] > 0; seq--) {
-      this.#forgetPrevValue(session, seq);
+    for (let row = this.#results.count(session) - 1; this.#results.wholeCount(session) > 0; row--) {
+      this.#results.forgetPrevValue(session, row);
     }
   }
 
-  /** Shrinks the result in the place of `seq` to what tells a duplicate from a new write. */
-  #forgetPrevValue(session: number, seq: number): void {
-    this.#find(session, seq);
-    if (this.#place === 0 || !this.#hasPrevValue()) return;
-    this.#results.copyValue(this.#place, this.#scratch(this.#results.valueLength(this.#place)), 0);
-    this.#valueView.setUint32(FLAGS_OFFSET, FORGOTTEN, true);
-    this.#results.set(this.#key, 0, KEY_BYTES, this.#value, 0, PREV_VALUE_OFFSET);
-    this.#whole[session]--;
-  }
-
-  /** Raises the floor by one, with the result that stood there. */
+  /** Raises the floor to the lowest result, which is let go. */
   #dropLowest(session: number): void {
-    const seq = Math.max(this.#staleUpTo(session), 0) + 1;
-    this.#floor[session] = seq;
-    if (this.#deleteResult(session, seq)) this.#drops++;
-  }
-
-  /** Deletes what is in the place of `seq`. Whether something was. */
-  #deleteResult(session: number, seq: number): boolean {
-    this.#find(session, seq);
-    if (this.#place === 0) return false;
-    if (this.#hasPrevValue()) this.#whole[session]--;
-    this.#held[session]--;
-    return this.#results.delete(this.#key, 0, KEY_BYTES);
+    this.#floor[session] = this.#results.seqOf(session, 0);
+    this.#results.dropLowest(session);
+    this.#drops++;
   }
 
   /** The numbers of all sessions, the one that has been idle for longest first. */
@@ -322,19 +271,30 @@ export class Sessions {
 
   /** Copies the id of a session's client to the start of `target` and returns its length. */
   copyClient(session: number, target: Uint8Array): number {
-    this.#setKey(session, CLIENT_SLOT);
-    return this.#results.copyValue(this.#results.find(this.#key, 0, KEY_BYTES), target, 0);
+    return this.#results.copyClient(session, target);
   }
 
-  /** The results of a session, each as bytes that are valid until the next one is taken. */
+  /**
+   * The results of a session, the one with the highest sequence number first, each as bytes that are
+   * valid until the next one is taken.
+   */
   *resultsOf(session: number): Generator<Uint8Array> {
-    let left = this.#held[session];
-    for (let seq = this.#top[session]; left > 0; seq--) {
-      this.#find(session, seq);
-      if (this.#place === 0) continue;
-      left--;
-      const target = this.#scratch(this.#results.valueLength(this.#place));
-      yield target.subarray(0, this.#results.copyValue(this.#place, target, 0));
+    const results = this.#results;
+    let bytes = new Uint8Array(1024);
+    let view = new DataView(bytes.buffer);
+    for (let row = results.count(session) - 1; row >= 0; row--) {
+      const prevLength = results.prevLengthOf(session, row);
+      const length = PREV_VALUE_OFFSET + Math.max(0, prevLength);
+      if (length > bytes.length) {
+        bytes = new Uint8Array(2 * length);
+        view = new DataView(bytes.buffer);
+      }
+      setUint53(view, SEQ_OFFSET, results.seqOf(session, row));
+      setUint53(view, LOG_INDEX_OFFSET, results.logIndexOf(session, row));
+      view.setUint32(FINGERPRINT_OFFSET, results.fingerprintOf(session, row), true);
+      view.setUint32(FLAGS_OFFSET, prevLength < 0 ? FORGOTTEN : 0, true);
+      results.copyPrevValue(session, row, bytes, PREV_VALUE_OFFSET);
+      yield bytes.subarray(0, length);
     }
   }
 
@@ -349,18 +309,27 @@ export class Sessions {
 
   /** Adds a result of this session, as {@linkcode resultsOf} has it. */
   restoreResult(session: number, bytes: Uint8Array, start: number, end: number): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#setKey(session, getUint53(view, start + SEQ_OFFSET) % SESSION_WINDOW);
-    this.#results.set(this.#key, 0, KEY_BYTES, bytes, start, end);
-    this.#held[session]++;
-    if (end - start > PREV_VALUE_OFFSET) this.#whole[session]++;
+    const results = this.#results;
+    const view = new DataView(bytes.buffer, bytes.byteOffset + start, PREV_VALUE_OFFSET);
+    const seq = getUint53(view, SEQ_OFFSET);
+    if (seq <= this.#staleUpTo(session)) return;
+    const row = results.search(session, seq);
+    const fingerprint = view.getUint32(FINGERPRINT_OFFSET, true);
+    results.insert(session, row, seq, getUint53(view, LOG_INDEX_OFFSET), fingerprint);
+    const prevStart = start + PREV_VALUE_OFFSET;
+    if (end > prevStart) {
+      const target = results.addPrevValue(session, row, end - prevStart);
+      copyBytes(bytes, prevStart, end, target, results.prevOffsetOf(session, row));
+    } else if (view.getUint32(FLAGS_OFFSET, true) === FORGOTTEN) {
+      results.markForgotten(session, row);
+    }
+    results.settle();
   }
 
   /** Lets go of all results of a session: what its client has sent so far is refused as stale. */
   forgetResults(session: number): void {
-    for (let seq = this.#top[session]; this.#held[session] > 0; seq--) {
-      this.#deleteResult(session, seq);
-    }
+    while (this.#results.count(session) > 0) this.#results.dropLowest(session);
+    this.#results.settle();
     this.#floor[session] = this.#top[session];
   }
 
@@ -373,52 +342,24 @@ export class Sessions {
   /**
    * Walks over all sessions, which takes long: for tests and doctors.
    *
-   * @throws {Error} The row of sessions, the tables and the counts do not agree.
+   * @throws {Error} The row of sessions, the table, the results and the counts do not agree.
    */
   check(): void {
     this.#clients.check();
-    this.#results.check();
     this.#row.check();
-    let sessions = 0;
-    let results = 0;
-    for (const session of this.#row) {
-      sessions++;
-      results += 1 + this.#held[session]; // its client's id is in the table too
-      this.#checkWhole(session);
-    }
-    if (sessions !== this.size || results !== this.#results.size) {
-      throw new Error(
-        `Sessions in row are ${sessions} with ${results} entries, ` +
-          `expected ${this.size} with ${this.#results.size}`,
-      );
-    }
-  }
-
-  #checkWhole(session: number): void {
-    let whole = 0;
-    for (let slot = 0; slot < SESSION_WINDOW; slot++) {
-      this.#find(session, slot);
-      if (this.#place !== 0 && this.#hasPrevValue()) whole++;
-    }
-    if (whole !== this.#whole[session]) {
-      throw new Error(
-        `Session ${session} has ${whole} previous values, expected ${this.#whole[session]}`,
-      );
-    }
+    this.#results.check(this.#row);
+    expectEqual("sessions in row", Array.from(this.#row).length, this.size);
   }
 
   #create(bytes: Uint8Array, start: number, end: number): number {
     if (this.size >= this.#sessionsMax) this.#evictOldest();
     const session = this.#free.pop() ?? ++this.#numbered;
-    this.#valueView.setUint32(0, session, true);
-    this.#clients.set(bytes, start, end, this.#value, 0, 4);
-    this.#setKey(session, CLIENT_SLOT);
-    this.#results.set(this.#key, 0, KEY_BYTES, bytes, start, end);
+    this.#numberView.setUint32(0, session, true);
+    this.#clients.set(bytes, start, end, this.#number, 0, 4);
+    this.#results.create(session, bytes, start, end);
     this.#top[session] = 0;
     this.#latest[session] = 0;
     this.#floor[session] = 0;
-    this.#held[session] = 0;
-    this.#whole[session] = 0;
     this.#linkNewest(session);
     return session;
   }
@@ -426,13 +367,8 @@ export class Sessions {
   #evictOldest(): void {
     const session = this.#row.oldest;
     const client = new Uint8Array(CLIENT_BYTES_MAX);
-    this.#setKey(session, CLIENT_SLOT);
-    const length = this.#results.copyValue(this.#results.find(this.#key, 0, KEY_BYTES), client, 0);
-    this.#results.delete(this.#key, 0, KEY_BYTES);
-    this.#clients.delete(client, 0, length);
-    for (let seq = this.#top[session]; this.#held[session] > 0; seq--) {
-      this.#deleteResult(session, seq);
-    }
+    this.#clients.delete(client, 0, this.#results.copyClient(session, client));
+    this.#results.delete(session);
     this.#unlink(session);
     this.#free.push(session);
     this.#evictions++;

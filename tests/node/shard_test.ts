@@ -128,11 +128,11 @@ Deno.test("Sessions lets go of the values of idle clients when the newest ones a
 });
 
 Deno.test("Sessions refuses a write whose result it had to let go, and never applies it again", () => {
-  const fed = new Fed({ bytesSoftMax: 1000, bytesMax: 20_000 });
+  const fed = new Fed({ bytesSoftMax: 1000, bytesMax: 10_000 });
   for (let seq = 1; seq <= 300; seq++) fed.put("idle", seq, "idle", "v");
   for (let seq = 1; seq <= 300; seq++) fed.put("busy", seq, "busy", "v");
   const { sessions } = fed.shard;
-  assert(sessions.bytes <= 20_000, `${sessions.bytes} bytes`);
+  assert(sessions.bytes <= 10_000, `${sessions.bytes} bytes`);
   assert(sessions.drops > 100, `${sessions.drops} results let go`);
   fed.put("other", 1, "idle", "later");
   let remembered = 0;

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertLess, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { halfSipHash13 } from "../../node/half_sip_hash.ts";
-import { CHUNK_BYTES, Table } from "../../node/table.ts";
+import { CHUNK_BYTES } from "../../node/arena.ts";
+import { Table } from "../../node/table.ts";
 
 const HASH_KEY = [0x01234567, 0x89abcdef] as const;
 const SMALL_CHUNK_BYTES = 1024;
@@ -286,20 +287,18 @@ Deno.test("Table.copyValue() writes the value and not a byte beside it", () => {
   assertEquals(error.message, "Cannot copy a value of 5000 bytes: target has room for 4999");
 });
 
-Deno.test("Table reads little-endian numbers inside of a value, at any alignment", () => {
+Deno.test("Table reads numbers, little-endian, inside of a value, at any alignment", () => {
   const table = newTable();
   const value = new DataView(new ArrayBuffer(15));
   value.setUint32(0, 0xfedcba98, true);
-  value.setFloat64(7, -1234.5, true);
   for (const key of ["1", "22", "333", "4444"]) {
     set(table, key, new Uint8Array(value.buffer));
     assertEquals(table.valueUint32(find(table, key), 0), 0xfedcba98);
-    assertEquals(table.valueFloat64(find(table, key), 7), -1234.5);
   }
   const position = find(table, "1");
   assertThrows(() => table.valueUint32(position, 12), RangeError, "4 bytes at 12");
   assertThrows(() => table.valueUint32(position, -1), RangeError, "4 bytes at -1");
-  assertThrows(() => table.valueFloat64(position, 8), RangeError, "it has 15 bytes");
+  assertThrows(() => table.valueUint32(position, 12), RangeError, "it has 15 bytes");
 });
 
 Deno.test("Table.packedEntries() has each entry once, as lengths, key and value", () => {
@@ -402,7 +401,7 @@ Deno.test("Table.check() detects every flipped bit in the header or the key of a
   for (let bit = 0; bit < 8 * (HEADER_BYTES + "first".length); bit++) {
     if (bit >= 32 && bit < 35) continue;
     bytes[bit >> 3] ^= 1 << (bit & 7);
-    assertThrows(() => table.check(), Error, "Table is broken: ", `bit ${bit} is flipped`);
+    assertThrows(() => table.check(), Error, "Broken invariant: ", `bit ${bit} is flipped`);
     bytes[bit >> 3] ^= 1 << (bit & 7);
   }
   table.check();

@@ -116,7 +116,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "a write that is sent again is applied again",
     file: "node/sessions.ts",
-    find: "if (this.#place === 0 || this.#uint53(SEQ_OFFSET) !== seq) return Outcome.applied;",
+    find: "if (!this.#results.has(session, this.#place, seq)) return Outcome.applied;",
     replace: "if (seq > 0) return Outcome.applied;",
     seeds: 60,
   },
@@ -137,7 +137,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "two writes under one seq are taken for one",
     file: "node/sessions.ts",
-    find: "return this.#results.valueUint32(this.#place, FINGERPRINT_OFFSET) === fingerprint",
+    find: "return this.#results.fingerprintOf(session, this.#place) === fingerprint",
     replace: "return fingerprint >= 0",
     seeds: 60,
   },

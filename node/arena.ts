@@ -1,0 +1,322 @@
+/**
+ * Memory for entries of any size outside the V8 heap, where the garbage collector would walk over
+ * them: chunks of 4 MiB, to which entries are appended. An entry that is no longer in use is garbage,
+ * which later calls reclaim in small steps: see {@linkcode Arena.reclaim}.
+ *
+ * Who owns an arena knows where its entries are, how large they are and which are in use. A position
+ * counts units of 8 bytes over all chunks, so 32 bits reach 32 GiB. Chunk 0 has no memory, so the
+ * positions in it are free to mean something else, 0 above all "none". An entry never spans chunks:
+ * the end of one that was too short for the next entry stays unused, so entries of nearly half a
+ * chunk and more can waste up to half of it.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+
+/** Size of a chunk of an arena, and of the largest entry, in bytes. */
+export const CHUNK_BYTES = 4 * 1024 * 1024;
+
+/** Empty chunks that keep their memory, ready for the next entries. */
+const SPARE_CHUNKS_MAX = 2;
+/** Bytes that a call walks for each byte that it wrote or left behind; why, see `reclaim()`. */
+const RECLAIM_FACTOR = 8;
+/** Entries that one call walks at most: half a millisecond's work, each being a cache miss. */
+const RECLAIM_ENTRIES_MAX = 1024;
+
+/** Up to here a loop copies as fast as a native function, and needs no view of the source. */
+const LOOP_LENGTH_MAX = 128;
+/** Up to here `Buffer` decodes faster than a `TextDecoder`, whose call costs more. */
+const BUFFER_TEXT_BYTES_MAX = 256;
+// By default a decoder drops U+FEFF at the start of a text.
+const textDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** What {@linkcode ArenaOwner.referenceTo} returns for an entry that is not in use. */
+export const NO_REFERENCE = -1;
+
+/** One piece of an arena: entries from the start to `used`, dead or alive, then unused room. */
+export class Chunk {
+  readonly bytes: Uint8Array;
+  /** The same bytes. Apart, because loops that meet two kinds of arrays take twice as long. */
+  readonly #text: Buffer;
+  readonly words: Uint32Array;
+  readonly view: DataView;
+  used = 0;
+  /** Bytes of the entries that are in use. */
+  live = 0;
+
+  constructor(readonly id: number, size: number) {
+    const memory = new ArrayBuffer(size);
+    this.bytes = new Uint8Array(memory);
+    this.#text = Buffer.from(memory);
+    this.words = new Uint32Array(memory);
+    this.view = new DataView(memory);
+  }
+
+  /** The UTF-8 from byte `start` to `end` as text. */
+  textOf(start: number, end: number): string {
+    return end - start <= BUFFER_TEXT_BYTES_MAX
+      ? this.#text.toString("utf8", start, end)
+      : textDecoder.decode(this.bytes.subarray(start, end));
+  }
+}
+
+/** Stands where a chunk has no memory. Every attempt to append to it opens another. */
+const NO_CHUNK = new Chunk(0, 0);
+
+/** What an arena asks of who keeps entries in it. Offsets are in bytes, within the chunk. */
+export interface ArenaOwner {
+  /** Bytes of the entry at `offset`, a multiple of 8, as it was appended. */
+  bytesOf(chunk: Chunk, offset: number): number;
+  /** What refers to the entry at `offset`, which is `position`; `NO_REFERENCE` if nothing does. */
+  referenceTo(chunk: Chunk, offset: number, position: number): number;
+  /** Lets the reference that was found last refer to `position`, to which its entry was moved. */
+  repoint(reference: number, position: number): void;
+}
+
+/**
+ * See the module's comment. Invariants, which {@linkcode Arena.check} checks: entries fill each chunk
+ * up to `used`, and `live`, as well as the sums over all chunks, counts those that the owner uses.
+ */
+export class Arena {
+  readonly #owner: ArenaOwner;
+  readonly #chunkBytes: number;
+  /** A position is the id of a chunk above this many bits of offset, in units of 8 bytes. */
+  readonly #offsetBits: number;
+
+  /** By id. What has no memory is `NO_CHUNK`, and its id, but for 0, is in `#vacantIds`. */
+  readonly #chunks: Chunk[] = [NO_CHUNK];
+  readonly #vacantIds: number[] = [];
+  readonly #spareChunks: Chunk[] = [];
+  /** Where entries are appended. All other chunks are spare or full. */
+  #last = NO_CHUNK;
+  #usedBytes = 0;
+  #liveBytes = 0;
+
+  /** The chunk that is being emptied, or `NO_CHUNK`; how far; and how far it should be by now. */
+  #victim = NO_CHUNK;
+  #walkedBytes = 0;
+  #owedBytes = 0;
+
+  /**
+   * @param chunkBytes Size of a chunk in bytes, a power of two from 16.
+   * @throws {RangeError} It is none.
+   */
+  constructor(owner: ArenaOwner, chunkBytes: number) {
+    if (chunkBytes < 16 || !Number.isInteger(Math.log2(chunkBytes))) {
+      throw new RangeError(`"chunkBytes" is ${chunkBytes}, expected a power of two from 16`);
+    }
+    this.#owner = owner;
+    this.#chunkBytes = chunkBytes;
+    this.#offsetBits = Math.log2(chunkBytes / 8);
+  }
+
+  /** Bytes of the entries that are in use. */
+  get liveBytes(): number {
+    return this.#liveBytes;
+  }
+
+  /** Bytes that the arena takes: garbage and unused room included. */
+  get reservedBytes(): number {
+    return (this.#chunks.length - 1 - this.#vacantIds.length) * this.#chunkBytes;
+  }
+
+  chunkOf(position: number): Chunk {
+    return this.#chunks[position >>> this.#offsetBits];
+  }
+
+  /** In bytes, within the chunk. */
+  offsetOf(position: number): number {
+    return (position << 3) & (this.#chunkBytes - 1);
+  }
+
+  #positionOf(chunk: Chunk, offset: number): number {
+    return (chunk.id << this.#offsetBits | offset >>> 3) >>> 0;
+  }
+
+  /**
+   * Room for a new entry of `bytes` bytes, a multiple of 8: its position. To be filled, and referred
+   * to, before the next call of `reclaim()`.
+   *
+   * @throws {RangeError} It is larger than a chunk, or all positions are taken; nothing was changed.
+   */
+  append(bytes: number): number {
+    if (this.#last.used + bytes > this.#last.bytes.length) this.#last = this.#openChunk(bytes);
+    const position = this.#positionOf(this.#last, this.#last.used);
+    this.#last.used += bytes;
+    this.#last.live += bytes;
+    this.#usedBytes += bytes;
+    this.#liveBytes += bytes;
+    return position;
+  }
+
+  #openChunk(bytes: number): Chunk {
+    if (bytes > this.#chunkBytes) {
+      throw new RangeError(`Entry is ${bytes} bytes, expected at most ${this.#chunkBytes}`);
+    }
+    const spare = this.#spareChunks.pop();
+    if (spare !== undefined) return spare;
+
+    const id = this.#vacantIds.at(-1) ?? this.#chunks.length;
+    if (id >= 2 ** (32 - this.#offsetBits)) {
+      throw new RangeError(`Arena is full: it has ${id} chunks of ${this.#chunkBytes} bytes`);
+    }
+    // Its memory may be refused: the id is taken after that.
+    this.#chunks[id] = new Chunk(id, this.#chunkBytes);
+    this.#vacantIds.pop();
+    return this.#chunks[id];
+  }
+
+  /** Makes the entry at `position` garbage. */
+  discard(position: number, bytes: number): void {
+    this.chunkOf(position).live -= bytes;
+    this.#liveBytes -= bytes;
+  }
+
+  /**
+   * Pays for a call that wrote or left behind `bytes`, by walking over that many bytes, times
+   * `RECLAIM_FACTOR`, of the victim: a full chunk whose live entries are moved to the last one.
+   *
+   * Why that keeps ahead: a victim is chosen only while more than a fifth of the bytes in full
+   * chunks are garbage, so the one with the fewest live bytes has at most 4/5 of a chunk of them.
+   * To walk all of it frees one chunk and fills 4/5: a fifth is gained, while the calls that pay
+   * for the walk leave behind an eighth at most. So the used bytes stay within 5/4 of the live
+   * bytes and a few chunks: the last one, the victim, and one of garbage too little to begin with.
+   *
+   * Why it is short: a call walks at most `RECLAIM_ENTRIES_MAX` entries, and at most one chunk and
+   * one entry in bytes. What it still owes is left to the next calls. Only calls that leave behind
+   * large entries, in chunks that are otherwise full of tiny live ones, can get ahead for a while.
+   */
+  reclaim(bytes: number): void {
+    this.#owedBytes += RECLAIM_FACTOR * bytes;
+    this.#owedBytes = Math.min(this.#owedBytes, this.#chunkBytes);
+    for (let walked = 0; this.#owedBytes > 0 && walked < RECLAIM_ENTRIES_MAX; walked++) {
+      if (this.#victim === NO_CHUNK) this.#chooseVictim();
+      if (this.#victim === NO_CHUNK) {
+        this.#owedBytes = 0;
+      } else if (this.#victim.live === 0) {
+        this.#owedBytes -= this.#victim.used - this.#walkedBytes;
+        this.#releaseVictim();
+      } else {
+        this.#moveNext(this.#victim);
+      }
+    }
+  }
+
+  /** Chooses the full chunk with the fewest live bytes that has garbage, if there is enough. */
+  #chooseVictim(): void {
+    const full = this.#usedBytes - this.#last.used;
+    const garbage = full - (this.#liveBytes - this.#last.live);
+    if (garbage < this.#chunkBytes || garbage * 5 <= full) return;
+    for (const chunk of this.#chunks) {
+      if (chunk === this.#last || chunk.live === chunk.used) continue;
+      if (this.#victim === NO_CHUNK || chunk.live < this.#victim.live) this.#victim = chunk;
+    }
+    this.#walkedBytes = 0;
+  }
+
+  /** Walks over one entry and moves it if it is in use. */
+  #moveNext(victim: Chunk): void {
+    const offset = this.#walkedBytes;
+    const bytes = this.#owner.bytesOf(victim, offset);
+    const old = this.#positionOf(victim, offset);
+    const reference = this.#owner.referenceTo(victim, offset, old);
+    if (reference !== NO_REFERENCE) {
+      const position = this.append(bytes);
+      copyBytes(victim.bytes, offset, offset + bytes, this.#last.bytes, this.offsetOf(position));
+      this.#owner.repoint(reference, position);
+      this.discard(old, bytes);
+    }
+    this.#walkedBytes += bytes;
+    this.#owedBytes -= bytes;
+  }
+
+  #releaseVictim(): void {
+    const chunk = this.#victim;
+    this.#victim = NO_CHUNK;
+    this.#usedBytes -= chunk.used;
+    chunk.used = 0;
+    if (this.#spareChunks.length < SPARE_CHUNKS_MAX) {
+      this.#spareChunks.push(chunk);
+    } else {
+      this.#chunks[chunk.id] = NO_CHUNK;
+      this.#vacantIds.push(chunk.id);
+    }
+  }
+
+  /**
+   * Looks at every entry, which takes long: for tests and doctors. Returns how many are in use.
+   *
+   * @throws {Error} An invariant is broken; the message names the values.
+   */
+  check(): number {
+    let used = 0;
+    let live = 0;
+    let entries = 0;
+    for (const chunk of this.#chunks) {
+      const met = this.#checkChunk(chunk);
+      expectEqual(`live bytes of chunk ${chunk.id}`, chunk.live, met.live);
+      used += chunk.used;
+      live += met.live;
+      entries += met.entries;
+    }
+    expectEqual("used bytes", this.#usedBytes, used);
+    expectEqual("live bytes", this.#liveBytes, live);
+    for (const { id, used } of this.#spareChunks) {
+      expectEqual(`used bytes of spare chunk ${id}`, used, 0);
+    }
+    const vacant = this.#chunks.filter((chunk) => chunk === NO_CHUNK).length - 1;
+    expectEqual("vacant chunks", this.#vacantIds.length, vacant);
+    return entries;
+  }
+
+  /** Checks that entries fill the chunk up to `used`. Counts those in use, and their bytes. */
+  #checkChunk(chunk: Chunk): { live: number; entries: number } {
+    let live = 0;
+    let entries = 0;
+    for (let offset = 0; offset < chunk.used;) {
+      this.checkEnd(chunk, offset);
+      const bytes = this.#owner.bytesOf(chunk, offset);
+      const position = this.#positionOf(chunk, offset);
+      if (this.#owner.referenceTo(chunk, offset, position) !== NO_REFERENCE) {
+        live += bytes;
+        entries++;
+      }
+      offset += bytes;
+    }
+    return { live, entries };
+  }
+
+  /** @throws {Error} The entry at `offset` passes the end of the entries in its chunk. */
+  checkEnd(chunk: Chunk, offset: number): void {
+    const end = offset + this.#owner.bytesOf(chunk, offset);
+    if (!(end > offset && end <= chunk.used)) {
+      throw new Error(
+        `Broken invariant: entry at ${offset} of chunk ${chunk.id} ends at ${end}, ` +
+          `expected at most ${chunk.used}`,
+      );
+    }
+  }
+}
+
+/** Copies `from[start]` to `from[end - 1]` to `to`, from `offset` on. */
+export function copyBytes(
+  from: Uint8Array,
+  start: number,
+  end: number,
+  to: Uint8Array,
+  offset: number,
+): void {
+  if (end - start > LOOP_LENGTH_MAX) {
+    to.set(from.subarray(start, end), offset);
+  } else {
+    for (let at = start; at < end; at++) to[offset + at - start] = from[at];
+  }
+}
+
+/** @throws {Error} What is counted and what was counted differ. */
+export function expectEqual(what: string, actual: number, expected: number): void {
+  if (actual !== expected) {
+    throw new Error(`Broken invariant: ${what} is ${actual}, expected ${expected}`);
+  }
+}

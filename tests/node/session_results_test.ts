@@ -1,0 +1,128 @@
+import { assert, assertEquals } from "@std/assert";
+import { SESSION_WINDOW } from "../../lib/limits.ts";
+import { SessionResults } from "../../node/session_results.ts";
+
+/** So small that what is in use is moved between chunks over and over. */
+const CHUNK_BYTES = 64 * 1024;
+const SESSIONS = 5;
+
+interface Row {
+  readonly seq: number;
+  readonly logIndex: number;
+  prev: string | null;
+}
+
+/** Random whole numbers below `limit`, the same in every run. */
+function randomFrom(seed: number): (limit: number) => number {
+  let state = seed;
+  return (limit) => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    return Math.floor(state / 2 ** 32 * limit);
+  };
+}
+
+function newResults(): SessionResults {
+  const results = new SessionResults(SESSIONS, CHUNK_BYTES);
+  for (let session = 1; session <= SESSIONS; session++) create(results, session);
+  return results;
+}
+
+function create(results: SessionResults, session: number): void {
+  const client = new TextEncoder().encode(`client ${session}`);
+  results.create(session, client, 0, client.length);
+}
+
+function insert(results: SessionResults, session: number, { seq, logIndex, prev }: Row): void {
+  const row = results.search(session, seq);
+  results.insert(session, row, seq, logIndex, logIndex % 1000);
+  if (prev === null || prev === "") return;
+  const bytes = results.addPrevValue(session, row, prev.length);
+  bytes.set(new TextEncoder().encode(prev), results.prevOffsetOf(session, row));
+}
+
+/** What `results` holds, and whether all else that it says of it fits. */
+function rowsOf(results: SessionResults, session: number): Row[] {
+  const client = new Uint8Array(255);
+  const length = results.copyClient(session, client);
+  assertEquals(new TextDecoder().decode(client.subarray(0, length)), `client ${session}`);
+  return Array.from({ length: results.count(session) }, (_, row) => {
+    const logIndex = results.logIndexOf(session, row);
+    assertEquals(results.fingerprintOf(session, row), logIndex % 1000);
+    const prev = results.prevTextOf(session, row);
+    assertEquals(results.prevLengthOf(session, row), prev === null ? -1 : prev.length);
+    return { seq: results.seqOf(session, row), logIndex, prev };
+  });
+}
+
+Deno.test("SessionResults does what sorted arrays do, for any changes in any order", () => {
+  const random = randomFrom(1);
+  const results = newResults();
+  const model: Row[][] = Array.from({ length: SESSIONS + 1 }, () => []);
+  const changes = {
+    insert(session: number, rows: Row[], step: number) {
+      // Most are the next ones, as from a client that counts; some are holes far below.
+      const top = rows.at(-1)?.seq ?? 2 ** 33;
+      const seq = random(4) > 0 ? top + 1 : Math.max(1, top - random(SESSION_WINDOW));
+      if (rows.length === SESSION_WINDOW || rows.some((row) => row.seq === seq)) return;
+      const prev = random(5) === 0 ? "" : "x".repeat(1 + random(400));
+      const row = { seq, logIndex: step, prev };
+      insert(results, session, row);
+      rows.splice(rows.filter((other) => other.seq < seq).length, 0, row);
+    },
+    forget(session: number, rows: Row[]) {
+      if (rows.length === 0) return;
+      const row = random(rows.length);
+      results.forgetPrevValue(session, row);
+      if (rows[row].prev !== "") rows[row].prev = null;
+    },
+    drop(session: number, rows: Row[]) {
+      for (let count = random(4); count > 0 && rows.length > 0; count--) {
+        results.dropLowest(session);
+        rows.shift();
+      }
+    },
+    restart(session: number, rows: Row[]) {
+      results.delete(session);
+      create(results, session);
+      rows.length = 0;
+    },
+  };
+  for (let step = 1; step <= 30_000; step++) {
+    const session = 1 + random(SESSIONS);
+    const dice = random(1000);
+    const change = dice === 0 ? "restart" : dice < 700 ? "insert" : dice < 850 ? "forget" : "drop";
+    changes[change](session, model[session], step);
+    results.settle();
+    if (step % 1000 > 0) continue;
+    for (let session = 1; session <= SESSIONS; session++) {
+      assertEquals(rowsOf(results, session), model[session], `session ${session}, step ${step}`);
+    }
+    results.check([1, 2, 3, 4, 5]);
+  }
+});
+
+Deno.test("SessionResults.search() finds each sequence number, and where the others belong", () => {
+  const results = newResults();
+  const seqs = [1, 2, 5, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER];
+  for (const seq of seqs) insert(results, 1, { seq, logIndex: 1, prev: "" });
+  for (const [row, seq] of seqs.entries()) {
+    assertEquals(results.search(1, seq), row, `seq ${seq}`);
+    assert(results.has(1, row, seq), `seq ${seq}`);
+  }
+  assertEquals([0, 3, 6, 2 ** 40].map((seq) => results.search(1, seq)), [0, 2, 3, 6]);
+  assert(!results.has(1, 2, 3));
+  assert(!results.has(1, 7, Number.MAX_SAFE_INTEGER));
+});
+
+Deno.test("SessionResults.bytes counts what sessions hold, and no more", () => {
+  const results = newResults();
+  const before = results.bytes;
+  for (let seq = 1; seq <= SESSION_WINDOW; seq++) {
+    insert(results, 1, { seq, logIndex: seq, prev: "x".repeat(100) });
+  }
+  assert(results.bytes > before + SESSION_WINDOW * 100, `${results.bytes} bytes`);
+  while (results.count(1) > 0) results.dropLowest(1);
+  results.settle();
+  assertEquals(results.bytes, before);
+  results.check([1, 2, 3, 4, 5]);
+});
