@@ -46,6 +46,8 @@ export const LINK_BACKLOG_BYTES_END = 64 * 1024 * 1024;
 export const REQUEST_TIMEOUT_MS = 5000;
 /** How long the router waits for the health or the metrics of a node, in milliseconds. */
 export const PROBE_TIMEOUT_MS = 500;
+/** How long the router waits for a node to accept a connection, in milliseconds. */
+export const CONNECT_TIMEOUT_MS = 2000;
 /** Delay before the router opens a broken link again, in milliseconds: first and longest. */
 export const RECONNECT_MS_MIN = 20;
 export const RECONNECT_MS_MAX = 100;

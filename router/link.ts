@@ -22,6 +22,7 @@ import {
   UnavailableError,
 } from "../lib/key_value.ts";
 import {
+  CONNECT_TIMEOUT_MS,
   LINK_BACKLOG_BYTES_MAX,
   PROBE_TIMEOUT_MS,
   RECONNECT_MS_MAX,
@@ -84,7 +85,9 @@ export class Link implements KeyValue {
   #lastHeard = 0;
   #lastProblem = "it was not reached yet";
   #draining = false;
-  readonly #closing = new AbortController();
+  #closed = false;
+  /** Ends what the link waits for between two connections. */
+  #stopWaiting = () => {};
   #callOffSweep: (() => void) | null = null;
   readonly #ended: Promise<void>;
 
@@ -176,7 +179,7 @@ export class Link implements KeyValue {
     answer: Answer,
   ): number {
     const now = this.#clock.monotonic();
-    if (this.#closing.signal.aborted || this.#draining && !this.#up) {
+    if (this.#closed || this.#draining && !this.#up) {
       throw this.#unavailable("is not asked any more: the router stops");
     }
     if (!this.#up && now - this.#downSince > this.#timeoutMs) {
@@ -226,10 +229,9 @@ export class Link implements KeyValue {
   /** Connects, again and again, until the link is closed. */
   async #run(): Promise<void> {
     let attempt = 0;
-    const { signal } = this.#closing;
-    while (!signal.aborted) {
+    while (!this.#closed) {
       if (await this.#connectOnce()) attempt = 0;
-      if (signal.aborted) break;
+      if (this.#closed) break;
       const delay = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** attempt++);
       await this.#pause(delay * (0.5 + this.#options.random() / 2));
     }
@@ -271,12 +273,20 @@ export class Link implements KeyValue {
   }
 
   async #open(): Promise<Wire | null> {
+    const attempt = new AbortController();
+    this.#stopWaiting = () => attempt.abort();
+    // A machine that is gone refuses nothing: the system would wait for it for minutes, and longer
+    // after each packet that is lost, even when it is back.
+    const late = new Error(`it accepted no connection within ${CONNECT_TIMEOUT_MS} ms`);
+    const callOff = this.#clock.after(CONNECT_TIMEOUT_MS, () => attempt.abort(late));
     try {
-      const duplex = await this.#options.connect(this.#closing.signal);
+      const duplex = await this.#options.connect(attempt.signal);
       return this.#connection = new Wire(duplex, this.#clock);
     } catch (error) {
       this.#lastProblem = error instanceof Error ? error.message : String(error);
       return null;
+    } finally {
+      callOff();
     }
   }
 
@@ -313,10 +323,10 @@ export class Link implements KeyValue {
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const callOff = this.#clock.after(ms, resolve);
-      this.#closing.signal.addEventListener("abort", () => {
+      this.#stopWaiting = () => {
         callOff();
         resolve();
-      }, { once: true });
+      };
     });
   }
 
@@ -329,7 +339,8 @@ export class Link implements KeyValue {
   /** Gives up what waits and closes the connection. */
   async close(): Promise<void> {
     this.drain();
-    this.#closing.abort();
+    this.#closed = true;
+    this.#stopWaiting();
     this.#callOffSweep?.();
     this.#failAll();
     this.#connection?.close();

@@ -5,7 +5,7 @@ import {
   Outcome,
   UnavailableError,
 } from "../../lib/key_value.ts";
-import { REQUEST_TIMEOUT_MS, WAITING_PER_NODE_MAX } from "../../lib/limits.ts";
+import { CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS, WAITING_PER_NODE_MAX } from "../../lib/limits.ts";
 import { FrameType } from "../../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../../lib/wire.ts";
 import { Link } from "../../router/link.ts";
@@ -28,7 +28,7 @@ function setUp(nodeId = "n1") {
     connect: (signal) =>
       new Promise((accept, reject) => {
         const refuse = () => reject(new Deno.errors.ConnectionRefused("Refused"));
-        signal.addEventListener("abort", refuse);
+        signal.addEventListener("abort", () => reject(signal.reason));
         asked.push({ accept, refuse });
       }),
     clock,
@@ -221,6 +221,18 @@ Deno.test("Link waits longer after each failure, and never longer than its bound
   }
   const pauses = attempts.slice(1).map((at, i) => Math.round((at - attempts[i]) / 10) * 10);
   assertEquals(pauses.slice(0, 6), [20, 40, 80, 100, 100, 100]);
+  await link.close();
+});
+
+Deno.test("Link gives up an attempt to connect that nobody answers, and tries again", async () => {
+  const { clock, link, attempt } = setUp();
+  await attempt();
+  clock.advance(CONNECT_TIMEOUT_MS);
+  await attempt();
+  const problem = `accepted no connection within ${CONNECT_TIMEOUT_MS} ms`;
+  const failed = assertRejects(() => link.get("k"), UnavailableError, problem);
+  clock.advance(REQUEST_TIMEOUT_MS);
+  await failed;
   await link.close();
 });
 
