@@ -95,16 +95,13 @@ function valueResponse(value: string | null): Response {
   return ok(`{"value":${JSON.stringify(value)}}`);
 }
 
-// Chained by hand: an async function more is a measurable part of a write.
-function write(
+async function write(
   service: Service,
   body: Promise<string>,
   kind: CommandKind,
 ): Promise<Response> {
-  return body.then((text) => {
-    const command = parseCommand(text, kind);
-    return service.write(command).then((result) => resultResponse(command, result));
-  });
+  const command = parseCommand(await body, kind);
+  return resultResponse(command, await service.write(command));
 }
 
 function resultResponse(command: Command, result: Result): Response {
