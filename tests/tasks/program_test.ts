@@ -71,7 +71,7 @@ Deno.test("programsOf() advises a command that a shell takes as it is", () => {
   assertStringIncludes(advice!, ` check 'my data/n2'`);
 });
 
-Deno.test("spawnProcess() has processes ask for huge pages, and print without colour", async () => {
+Deno.test("spawnProcess() tunes the malloc of processes, and has them print without colour", async () => {
   const script = `const { GLIBC_TUNABLES, NO_COLOR } = Deno.env.toObject();
     console.log(GLIBC_TUNABLES, NO_COLOR);`;
   const lines: string[] = [];
@@ -80,5 +80,5 @@ Deno.test("spawnProcess() has processes ask for huge pages, and print without co
     (line) => lines.push(line),
   );
   assertEquals((await child.exit).code, 0);
-  assertEquals(lines, ["glibc.malloc.hugetlb=1 1"]);
+  assertEquals(lines, ["glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=2000 1"]);
 });
