@@ -41,6 +41,7 @@ import { CLIENT_BYTES_MAX, SNAPSHOT_FRAME_BYTES } from "../lib/limits.ts";
 import { FrameKind } from "./log_format.ts";
 import type { Sessions, SessionState } from "./sessions.ts";
 import type { Shard } from "./shard.ts";
+import type { Table } from "./table.ts";
 
 /** What the seal of a snapshot says. */
 export interface SnapshotTotals {
@@ -66,48 +67,79 @@ const SESSION_STATE_BYTES = 24;
 
 /** All of a shard, part by part. It must not change until the last one was taken. */
 export function* partsOf(shard: Shard, time: number): Generator<SnapshotPart> {
-  // An entry in the arena of the table and one in a frame are the same bytes.
-  yield* inFrames(FrameKind.entries, shard.store.packedEntries());
-  yield* inFrames(FrameKind.sessions, sessionItemsOf(shard.sessions));
+  yield* entryParts(shard.store);
+  yield* sessionParts(shard.sessions);
   yield { kind: FrameKind.seal, body: totalsOf(shard, time), count: 0 };
 }
 
-/** Puts items into bodies. Each is copied before the next one is taken. */
-function* inFrames(kind: FrameKind, items: Iterable<Uint8Array>): Generator<SnapshotPart> {
-  const body = new ByteWriter(2 * SNAPSHOT_FRAME_BYTES);
-  let count = 0;
-  for (const item of items) {
-    body.bytes(item);
-    count++;
-    if (body.length < SNAPSHOT_FRAME_BYTES) continue;
-    yield { kind, body: body.written(), count };
-    body.clear();
-    count = 0;
+/** The part that is being filled. */
+class OpenPart {
+  readonly body = new ByteWriter(2 * SNAPSHOT_FRAME_BYTES);
+  readonly #kind: FrameKind;
+  count = 0;
+
+  constructor(kind: FrameKind) {
+    this.#kind = kind;
   }
-  if (count > 0) yield { kind, body: body.written(), count };
+
+  /** Whether the item that was written last ends the part. */
+  get isFull(): boolean {
+    return this.body.length >= SNAPSHOT_FRAME_BYTES;
+  }
+
+  /** The part as it is. The next one, which is empty, begins with the next write. */
+  take(): SnapshotPart {
+    const part = { kind: this.#kind, body: this.body.written(), count: this.count };
+    this.body.clear();
+    this.count = 0;
+    return part;
+  }
 }
 
-/** Sessions and their results as items, each valid until the next one is taken. */
-function* sessionItemsOf(sessions: Sessions): Generator<Uint8Array> {
+function* entryParts(store: Table): Generator<SnapshotPart> {
+  const part = new OpenPart(FrameKind.entries);
+  for (const entry of store.packedEntries()) {
+    part.body.bytes(entry); // an entry in the arena of the table and one in a frame are the same
+    part.count++;
+    if (part.isFull) yield part.take();
+  }
+  if (part.count > 0) yield part.take();
+}
+
+function* sessionParts(sessions: Sessions): Generator<SnapshotPart> {
+  const part = new OpenPart(FrameKind.sessions);
   const client = new Uint8Array(CLIENT_BYTES_MAX);
-  const item = new ByteWriter();
   for (const session of sessions.numbers()) {
     const clientLength = sessions.copyClient(session, client);
-    const { top, latest, floor } = sessions.stateOf(session);
-    item.clear();
-    item.uint32(ItemKind.session);
-    item.uint32(clientLength);
-    for (const number of [top, latest, floor]) item.uint53(number);
-    item.bytes(client, 0, clientLength);
-    yield item.written();
+    writeSession(part, sessions.stateOf(session), client, clientLength);
+    if (part.isFull) yield part.take();
     for (const result of sessions.resultsOf(session)) {
-      item.clear();
-      item.uint32(ItemKind.result);
-      item.uint32(result.length);
-      item.bytes(result);
-      yield item.written();
+      writeResult(part, result);
+      if (part.isFull) yield part.take();
     }
   }
+  if (part.count > 0) yield part.take();
+}
+
+function writeSession(
+  part: OpenPart,
+  { top, latest, floor }: SessionState,
+  client: Uint8Array,
+  clientLength: number,
+): void {
+  const { body } = part;
+  body.uint32(ItemKind.session);
+  body.uint32(clientLength);
+  for (const number of [top, latest, floor]) body.uint53(number);
+  body.bytes(client, 0, clientLength);
+  part.count++;
+}
+
+function writeResult(part: OpenPart, result: Uint8Array): void {
+  part.body.uint32(ItemKind.result);
+  part.body.uint32(result.length);
+  part.body.bytes(result);
+  part.count++;
 }
 
 function totalsOf({ store, sessions }: Shard, time: number): Uint8Array {
