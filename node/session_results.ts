@@ -191,9 +191,14 @@ export class SessionResults {
     if (count === this.#roomOf(session)) this.#resize(session, roomFor(count + 1));
     this.#count[session]++;
     const words = this.#wordsOf(session);
-    for (let above = count; above > row; above--) {
-      const from = this.#wordOf(session, above - 1);
-      words.copyWithin(this.#wordOf(session, above), from, from + ROW_WORDS);
+    if (row === 0) {
+      // A snapshot has the highest first: the ring begins one earlier, and no row moves.
+      this.#first[session] = (this.#first[session] || this.#roomOf(session)) - 1;
+    } else {
+      for (let above = count; above > row; above--) {
+        const from = this.#wordOf(session, above - 1);
+        words.copyWithin(this.#wordOf(session, above), from, from + ROW_WORDS);
+      }
     }
     const at = this.#wordOf(session, row);
     setUint53(words, at + ROW_SEQ, seq);
