@@ -123,10 +123,12 @@ export class SessionResults {
 
   /** The first row whose sequence number is `seq` or higher; the number of rows if there is none. */
   search(session: number, seq: number): number {
+    const count = this.#count[session];
+    if (count === 0) return 0;
+    // Row i is at least i above row 0; and it is i above it as long as no number is missing.
     let low = 0;
-    let high = this.#count[session];
-    // What is asked for is nearly always new or the newest.
-    if (high > 0 && this.seqOf(session, high - 1) < seq) return high;
+    let high = Math.min(Math.max(0, seq - this.seqOf(session, 0)), count);
+    if (high === 0 || this.seqOf(session, high - 1) < seq) return high;
     while (low < high) {
       const middle = low + high >>> 1;
       if (this.seqOf(session, middle) < seq) low = middle + 1;
