@@ -12,18 +12,15 @@ import { DamageError } from "./damage.ts";
 import type { Disk } from "./disk.ts";
 import type { LogVisitor } from "./log.ts";
 import { indexOfName, isSegmentName, isSnapshotName, segmentName } from "./log_format.ts";
-import { type LogIdentity, scanSegments, type SegmentScan } from "./log_scan.ts";
+import { type LogScan, scanSegments, type SegmentScan } from "./log_scan.ts";
 import { scanSnapshot, type SnapshotScan } from "./snapshot_scan.ts";
 
 /** What the data of a node turned out to be. */
-export interface DirectoryScan extends LogIdentity {
+export interface DirectoryScan extends LogScan {
   /** With which the log begins; null if it begins with record 1. */
   readonly snapshot: SnapshotScan | null;
   /** What is wrong with newer snapshots that could not be used, newest first. */
   readonly passedOver: readonly DamageError[];
-  /** From the snapshot on; at least one. */
-  readonly segments: readonly SegmentScan[];
-  readonly lastIndex: number;
   /** Names of files that an unfinished write left behind. */
   readonly leftovers: readonly string[];
   /** Names of older files that the snapshot stands for, oldest first. */

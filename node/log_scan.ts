@@ -45,6 +45,13 @@ export interface LogIdentity {
   readonly nodeId: string;
 }
 
+/** What the segments of a log turned out to hold. */
+export interface LogScan extends LogIdentity {
+  /** At least one. */
+  readonly segments: readonly SegmentScan[];
+  readonly lastIndex: number;
+}
+
 /** What must come next: carried from frame to frame and from segment to segment. */
 export interface Position {
   nextIndex: number;
@@ -75,7 +82,7 @@ export async function scanSegments(
   directory: string,
   names: readonly string[],
   { start, lastIndex, visitor }: SegmentScanOptions,
-): Promise<LogIdentity & { segments: SegmentScan[]; lastIndex: number }> {
+): Promise<LogScan> {
   const position = { ...start };
   const segments: SegmentScan[] = [];
   for (const name of names) {

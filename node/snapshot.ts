@@ -7,7 +7,7 @@
  */
 import { join } from "@std/path";
 import { SNAPSHOT_SYNC_BYTES } from "../lib/limits.ts";
-import { type DirectoryScan, scanDirectory } from "./directory_scan.ts";
+import { scanDirectory } from "./directory_scan.ts";
 import { type Disk, type DiskFile, writeBytes } from "./disk.ts";
 import type { SnapshotInfo } from "./log.ts";
 import {
@@ -15,34 +15,77 @@ import {
   encodeFrame,
   type FileHeader,
   frameBytes,
+  indexOfName,
+  isSegmentName,
   Mark,
   SECTOR_BYTES,
   snapshotName,
 } from "./log_format.ts";
+import { type LogScan, scanSegments } from "./log_scan.ts";
 import { Replay } from "./replay.ts";
 import type { SessionsOptions } from "./sessions.ts";
 import { partsOf, type SnapshotPart } from "./snapshot_format.ts";
 import { scanSnapshot } from "./snapshot_scan.ts";
 
-export interface WriteSnapshotOptions extends SessionsOptions {
+export interface SnapshotMakerOptions extends SessionsOptions {
   readonly disk: Disk;
   readonly directory: string;
-  /** Of the last record that is to be in it; a sealed segment ends with this one. */
-  readonly index: number;
+}
+
+/** A state, and the header of the snapshot that stands for it: what comes next in the log. */
+interface MadeState {
+  readonly replay: Replay;
+  readonly header: FileHeader;
 }
 
 /**
- * Writes a snapshot and resolves when it is durable and was read back. Nothing else is changed: a
- * failure leaves at most a file that the next start removes.
- *
- * @throws {DamageError} What it is made from, or what was written, is not intact.
+ * Takes the snapshots of one node, one at a time. It keeps the state of the one that it took last, so
+ * that the next one takes a replay of the segments since then, and not of the snapshot as well.
  */
-export async function writeSnapshot(options: WriteSnapshotOptions): Promise<SnapshotInfo> {
-  const { disk, directory, index } = options;
-  const replay = new Replay(options);
-  const scan = await scanDirectory(disk, directory, replay, { lastIndex: index });
-  if (scan === null) throw new RangeError(`Directory "${directory}" has no log to read`);
-  return await writeState(disk, directory, headerAfter(scan), replay);
+export class SnapshotMaker {
+  readonly #options: SnapshotMakerOptions;
+  #last: MadeState | null = null;
+
+  constructor(options: SnapshotMakerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Writes a snapshot of the records up to `index`, with which a sealed segment ends. Resolves when it
+   * is durable and was read back. Nothing else is changed: a failure leaves at most a file that the
+   * next start removes, and the next call begins from what is on disk.
+   *
+   * @throws {DamageError} What it is made from, or what was written, is not intact.
+   */
+  async take(index: number): Promise<SnapshotInfo> {
+    const { disk, directory } = this.#options;
+    const last = this.#last;
+    this.#last = null; // it is about to change, and does not count before all went well
+    const made = await (last === null ? this.#fromDisk(index) : this.#from(last, index));
+    const info = await writeState(disk, directory, made.header, made.replay);
+    this.#last = made;
+    return info;
+  }
+
+  async #fromDisk(lastIndex: number): Promise<MadeState> {
+    const { disk, directory } = this.#options;
+    const replay = new Replay(this.#options);
+    const scan = await scanDirectory(disk, directory, replay, { lastIndex });
+    if (scan === null) throw new RangeError(`Directory "${directory}" has no log to read`);
+    return { replay, header: headerAfter(scan) };
+  }
+
+  async #from({ replay, header }: MadeState, lastIndex: number): Promise<MadeState> {
+    const { disk, directory } = this.#options;
+    const names = (await disk.list(directory)).filter((name) =>
+      isSegmentName(name) && indexOfName(name) >= header.firstIndex &&
+      indexOfName(name) <= lastIndex
+    );
+    if (names.length === 0) throw new RangeError(`Directory "${directory}" has no log to read`);
+    const start = { nextIndex: header.firstIndex, chain: header.chain, identity: header };
+    const scan = await scanSegments(disk, directory, names, { start, lastIndex, visitor: replay });
+    return { replay, header: headerAfter(scan) };
+  }
 }
 
 /** Writes the snapshot of a state, under a header that says which record comes next. */
@@ -69,7 +112,7 @@ export async function writeState(
 }
 
 /** What the segment after the last one that was read has to say, so the snapshot says it too. */
-function headerAfter({ segments, lastIndex, logId, nodeId }: DirectoryScan): FileHeader {
+function headerAfter({ segments, lastIndex, logId, nodeId }: LogScan): FileHeader {
   return { firstIndex: lastIndex + 1, chain: segments[segments.length - 1].chain, logId, nodeId };
 }
 

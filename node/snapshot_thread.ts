@@ -1,42 +1,65 @@
 /**
  * Has snapshots of a node taken in a thread of their own, on the real disk, so that the node's event
- * loop does not wait for it. The thread lives as long as one snapshot takes; its memory, a second
- * store, goes with it.
+ * loop does not wait for it. The thread keeps its state, a second store, for the next snapshot as long
+ * as one follows the other; after some time without any it is ended, and its memory goes with it.
  *
  * @module
  */
+import { SNAPSHOT_THREAD_IDLE_MS } from "../lib/limits.ts";
 import type { SnapshotInfo } from "./log.ts";
 import type { SnapshotReply, SnapshotRequest } from "./snapshot_worker.ts";
 import type { TakeSnapshot } from "./snapshotter.ts";
 
-/** Takes snapshots of the data in `directory`. */
+/** Takes snapshots of the data in `directory`, until the signal that comes with them is aborted. */
 export function inThread(directory: string): TakeSnapshot {
+  let thread: SnapshotThread | null = null;
   return async (index, signal) => {
     signal.throwIfAborted();
-    const worker = new Worker(new URL("./snapshot_worker.ts", import.meta.url), { type: "module" });
-    try {
-      return await ask(worker, { directory, index }, signal);
-    } finally {
-      worker.terminate();
-    }
+    if (thread === null || thread.hasEnded) thread = new SnapshotThread(signal);
+    return await thread.take({ directory, index });
   };
 }
 
-function ask(
-  worker: Worker,
-  request: SnapshotRequest,
-  signal: AbortSignal,
-): Promise<SnapshotInfo> {
-  return new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }: MessageEvent<SnapshotReply>) => {
-      if ("error" in data) reject(new Error(data.error));
-      else resolve(data);
-    };
-    worker.onerror = (event) => {
-      event.preventDefault(); // or the whole process would end
-      reject(new Error(event.message));
-    };
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    worker.postMessage(request);
+/** A thread that ends when a snapshot fails, when none is asked for in a while, or on a signal. */
+class SnapshotThread {
+  readonly #worker = new Worker(new URL("./snapshot_worker.ts", import.meta.url), {
+    type: "module",
   });
+  readonly #signal: AbortSignal;
+  readonly #onAbort = () => this.#end(this.#signal.reason);
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Of the snapshot that is being taken, if any. */
+  #reject: (reason: unknown) => void = () => {};
+  hasEnded = false;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+    signal.addEventListener("abort", this.#onAbort);
+    this.#worker.onerror = (event) => {
+      event.preventDefault(); // or the whole process would end
+      this.#end(new Error(event.message));
+    };
+  }
+
+  take(request: SnapshotRequest): Promise<SnapshotInfo> {
+    clearTimeout(this.#idleTimer);
+    return new Promise((resolve, reject) => {
+      this.#reject = reject;
+      this.#worker.onmessage = ({ data }: MessageEvent<SnapshotReply>) => {
+        if ("error" in data) return this.#end(new Error(data.error));
+        this.#idleTimer = setTimeout(() => this.#end(null), SNAPSHOT_THREAD_IDLE_MS);
+        resolve(data);
+      };
+      this.#worker.postMessage(request);
+    });
+  }
+
+  #end(reason: unknown): void {
+    this.hasEnded = true;
+    clearTimeout(this.#idleTimer);
+    this.#signal.removeEventListener("abort", this.#onAbort);
+    this.#worker.onmessage = null;
+    this.#worker.terminate();
+    this.#reject(reason);
+  }
 }

@@ -1,5 +1,6 @@
 /**
- * The thread that takes one snapshot: it is told of what, writes it, says how that went, and is ended.
+ * The thread that takes the snapshots of a node, one at a time: it is told of what, writes it, says how
+ * that went, and is ended when it is no longer needed.
  * Reading it, Deno wants to read the source of all that it imports: `node/` and `lib/`.
  *
  * @module
@@ -8,9 +9,9 @@
 /// <reference lib="deno.worker" />
 import { realDisk } from "./disk.ts";
 import type { SnapshotInfo } from "./log.ts";
-import { writeSnapshot } from "./snapshot.ts";
+import { SnapshotMaker } from "./snapshot.ts";
 
-/** What the thread is told. */
+/** What the thread is told: always the same directory. */
 export interface SnapshotRequest {
   readonly directory: string;
   readonly index: number;
@@ -19,10 +20,17 @@ export interface SnapshotRequest {
 /** What it answers: what it wrote, or why it could not. */
 export type SnapshotReply = SnapshotInfo | { readonly error: string };
 
-async function take(request: SnapshotRequest): Promise<SnapshotReply> {
+let maker: SnapshotMaker | undefined;
+
+function makerOf(directory: string): SnapshotMaker {
   const [k0, k1] = crypto.getRandomValues(new Uint32Array(2));
+  return new SnapshotMaker({ disk: realDisk, directory, hashKey: [k0, k1] });
+}
+
+async function take({ directory, index }: SnapshotRequest): Promise<SnapshotReply> {
   try {
-    return await writeSnapshot({ disk: realDisk, hashKey: [k0, k1], ...request });
+    maker ??= makerOf(directory);
+    return await maker.take(index);
   } catch (error) {
     return { error: error instanceof Error ? error.message : String(error) };
   }

@@ -10,7 +10,7 @@ import { DamageError } from "../../node/damage.ts";
 import type { FileLogOptions } from "../../node/file_log.ts";
 import { LinkServer } from "../../node/link_server.ts";
 import { type OpenedNode, openNode } from "../../node/open_node.ts";
-import { writeSnapshot } from "../../node/snapshot.ts";
+import { SnapshotMaker } from "../../node/snapshot.ts";
 import { DiskFaults } from "./disk_faults.ts";
 import { LogRecord, RecordedLog, SMALL } from "./log_record.ts";
 import type { Random } from "./random.ts";
@@ -42,6 +42,7 @@ export interface NodePlan {
 interface Process {
   readonly clock: SimulatedClock;
   readonly disk: SimulatedDisk;
+  readonly snapshotMaker: SnapshotMaker;
   opened?: OpenedNode;
   /** Under way. */
   snapshots: number;
@@ -110,7 +111,13 @@ export class SimulatedNode {
     disk.latency = (call) => this.#latency(call);
     this.#changes = 0;
     const clock = new SimulatedClock(this.#world.time, this.#wallMs);
-    const process: Process = { clock, disk, snapshots: 0 };
+    const options = { ...SMALL, hashKey: [5, 6] as const, disk, directory: this.id };
+    const process: Process = {
+      clock,
+      disk,
+      snapshotMaker: new SnapshotMaker(options),
+      snapshots: 0,
+    };
     this.#process = process;
     this.#note("starts");
     this.#open(process).catch((error) => this.#startFailed(process, error));
@@ -163,10 +170,8 @@ export class SimulatedNode {
     });
     this.#note(`begins a snapshot at index ${index}`);
     process.snapshots++;
-    const { disk } = process;
-    const options = { ...SMALL, hashKey: [5, 6] as const, disk, directory: this.id, index };
     try {
-      return await Promise.race([writeSnapshot(options), aborted]);
+      return await Promise.race([process.snapshotMaker.take(index), aborted]);
     } finally {
       process.snapshots--;
       this.#note(`ends a snapshot at index ${index}`);

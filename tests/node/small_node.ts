@@ -8,7 +8,7 @@ import { systemClock } from "../../lib/clock.ts";
 import { type Command, CommandKind } from "../../lib/key_value.ts";
 import { FileLog } from "../../node/file_log.ts";
 import { type OpenedNode, openNode } from "../../node/open_node.ts";
-import { writeSnapshot } from "../../node/snapshot.ts";
+import { SnapshotMaker } from "../../node/snapshot.ts";
 import type { TakeSnapshot } from "../../node/snapshotter.ts";
 import { until } from "../until.ts";
 import type { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
@@ -51,7 +51,8 @@ export async function openSmallNode(
 
 /** Takes snapshots of the node on `disk` in this process. */
 export function takeFrom(disk: SimulatedDisk): TakeSnapshot {
-  return (index) => writeSnapshot({ disk, directory: DIRECTORY, index, hashKey: [5, 6] });
+  const maker = new SnapshotMaker({ disk, directory: DIRECTORY, hashKey: [5, 6] });
+  return (index) => maker.take(index);
 }
 
 /** The i-th of a row of writes, from 0: three clients, seven keys, some of them deleted at times. */

@@ -235,7 +235,7 @@ Deno.test("Node falls back to the older snapshot when the newer is damaged", asy
   assertEquals(again.node.stateHash(), hash);
 });
 
-Deno.test("writeSnapshot() leaves nothing behind when it fails, at whichever call", async () => {
+Deno.test("SnapshotMaker.take() leaves nothing behind when it fails, at whichever call", async () => {
   for (let failAt = 1;; failAt++) {
     const disk = new SimulatedDisk();
     await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
