@@ -4,6 +4,7 @@ import { DamageError } from "../../node/damage.ts";
 import { segmentName, snapshotName } from "../../node/log_format.ts";
 import type { SnapshotInfo } from "../../node/log.ts";
 import { Replay } from "../../node/replay.ts";
+import { SnapshotMaker } from "../../node/snapshot.ts";
 import { partsOf, SnapshotLoader } from "../../node/snapshot_format.ts";
 import { scanSnapshot } from "../../node/snapshot_scan.ts";
 import { Shard } from "../../node/shard.ts";
@@ -232,6 +233,45 @@ Deno.test("Node falls back to the older snapshot when the newer is damaged", asy
   disk.bytes(pathOf(newer))[600] ^= 128;
   await using again = await openSmallNode(disk);
   assertStringIncludes(again.reports.join(), `went on from "${older}" instead`);
+  assertEquals(again.node.stateHash(), hash);
+});
+
+Deno.test("SnapshotMaker.take() goes on from the state of the last one, not from the disk", async () => {
+  const disk = new SimulatedDisk();
+  const opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  const { node, log } = opened;
+  const maker = new SnapshotMaker({ disk, directory: DIRECTORY, hashKey: [5, 6] });
+  await write(opened, 0, 30);
+  const first = await maker.take(await log.cut());
+  await log.drop(first);
+  disk.bytes(pathOf(snapshotName(first.index)))[700] ^= 1;
+  await write(opened, 30, 60);
+  await log.drop(await maker.take(await log.cut()));
+  const hash = node.stateHash();
+  await opened[Symbol.asyncDispose]();
+  await using again = await openSmallNode(disk);
+  assertEquals(again.node.stateHash(), hash);
+  assertEquals(again.reports, []);
+});
+
+Deno.test("SnapshotMaker.take() begins from the disk when the last one failed", async () => {
+  const disk = new SimulatedDisk();
+  const opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  const { node, log } = opened;
+  const maker = new SnapshotMaker({ disk, directory: DIRECTORY, hashKey: [5, 6] });
+  await write(opened, 0, 30);
+  await log.drop(await maker.take(await log.cut()));
+  await write(opened, 30, 60);
+  const index = await log.cut();
+  disk.beforeCall = (call) => {
+    if (call === "rename") throw new Deno.errors.Interrupted("No space");
+  };
+  await assertRejects(() => maker.take(index), Error, "No space");
+  disk.beforeCall = () => {};
+  await log.drop(await maker.take(index));
+  const hash = node.stateHash();
+  await opened[Symbol.asyncDispose]();
+  await using again = await openSmallNode(disk);
   assertEquals(again.node.stateHash(), hash);
 });
 
