@@ -83,7 +83,7 @@ export const FILL_BYTES = 1024 * 1024;
  * Growth of the log, in bytes, after which a snapshot is taken; if the last snapshot is larger, its
  * size. A restart replays so much in about half a second.
  */
-export const SNAPSHOT_GROWTH_BYTES_MIN = 32 * 1024 * 1024;
+export const SNAPSHOT_GROWTH_BYTES_MIN = 24 * 1024 * 1024;
 /** Body of a frame in a snapshot, in bytes: the frame ends with the entry that reaches it. */
 export const SNAPSHOT_FRAME_BYTES = 256 * 1024;
 /** Bytes of a snapshot between two syncs: so few do not keep the syncs of the log waiting. */
