@@ -89,6 +89,9 @@ export const SNAPSHOT_FRAME_BYTES = 256 * 1024;
 /** Bytes of a snapshot between two syncs: so few do not keep the syncs of the log waiting. */
 export const SNAPSHOT_SYNC_BYTES = 1024 * 1024;
 
+/** Bytes of a large file that are given back to the file system at once. */
+export const REMOVE_PIECE_BYTES = 4 * 1024 * 1024;
+
 /** How long the thread that takes snapshots waits for the next one, with its store, in milliseconds. */
 export const SNAPSHOT_THREAD_IDLE_MS = 20_000;
 

@@ -174,11 +174,20 @@ export class FileLog implements Log {
       await this.#disk.remove(join(this.#directory, name));
       report(`removed "${name}", left over from an unfinished write`);
     }
-    for (const name of scan.covered) {
-      await this.#disk.remove(join(this.#directory, name));
-      report(`removed "${name}", which ${next} stands for`);
-    }
+    await this.#removeCovered(scan.covered);
+    for (const name of scan.covered) report(`removed "${name}", which ${next} stands for`);
     await this.#disk.syncDirectory(this.#directory);
+  }
+
+  /**
+   * Removes files that a snapshot stands for, oldest first: what a crash leaves is the newest part of
+   * the log, without a gap. A file may go in pieces, so before that it loses its name.
+   */
+  async #removeCovered(names: readonly string[]): Promise<void> {
+    const paths = names.map((name) => join(this.#directory, name));
+    for (const path of paths) await this.#disk.rename(path, `${path}.tmp`);
+    await this.#disk.syncDirectory(this.#directory);
+    for (const path of paths) await this.#disk.remove(`${path}.tmp`);
   }
 
   /**
@@ -229,12 +238,9 @@ export class FileLog implements Log {
   async drop(snapshot: SnapshotInfo): Promise<void> {
     this.#snapshot = snapshot;
     const names = await this.#disk.list(this.#directory);
-    // Oldest first: what a crash leaves is the newest part of the log, without a gap.
-    for (const name of names.filter((name) => isCovered(name, snapshot.index))) {
-      await this.#disk.remove(join(this.#directory, name));
-      this.#sealed.delete(indexOfName(name));
-    }
-    await this.#disk.syncDirectory(this.#directory);
+    const covered = names.filter((name) => isCovered(name, snapshot.index));
+    await this.#removeCovered(covered);
+    for (const name of covered) this.#sealed.delete(indexOfName(name));
   }
 
   #appendFrame(body: Uint8Array, count: number): Promise<void> {

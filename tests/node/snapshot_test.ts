@@ -11,7 +11,7 @@ import { Shard } from "../../node/shard.ts";
 import type { SessionsOptions } from "../../node/sessions.ts";
 import { stateHash } from "../../node/state_hash.ts";
 import { Fed } from "./fed.ts";
-import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
+import { type DiskCall, SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 import {
   DIRECTORY,
   filesOf,
@@ -179,13 +179,16 @@ Deno.test("Node does not start with a snapshot under a wrong name or of another 
   assertStringIncludes(error.message, "does not continue what comes before it");
 });
 
+/** Fails the first step of removing what a snapshot stands for: it gets another name. */
+function failRemoval(call: DiskCall, path: string): void {
+  if (call === "rename" && !path.endsWith(".tmp")) throw new Error("I/O error");
+}
+
 /** A node whose snapshot was taken, and whose older files could not be removed. */
 async function undropped(): Promise<{ disk: SimulatedDisk; hash: string; names: string[] }> {
   const disk = new SimulatedDisk();
   await using opened = await openSmallNode(disk);
-  disk.beforeCall = (call) => {
-    if (call === "remove") throw new Error("I/O error");
-  };
+  disk.beforeCall = failRemoval;
   await write(opened, 0, 9);
   await snapshots(opened, 1);
   assertStringIncludes(opened.reports[0], "snapshot failed: I/O error");
@@ -206,6 +209,21 @@ Deno.test("Node removes at its start what a snapshot stands for, and says so", a
   assertEquals(first, segmentName(1));
 });
 
+Deno.test("Node that ends while it removes files leaves none of them cut under its name", async () => {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk);
+  const [first] = await filesOf(disk);
+  disk.beforeCall = (call) => {
+    if (call === "remove") throw new Error("I/O error");
+  };
+  await write(opened, 0, 9);
+  await snapshots(opened, 1);
+  disk.beforeCall = () => {};
+  await using again = await openSmallNode(disk.copy());
+  assertEquals(again.reports, [`removed "${first}.tmp", left over from an unfinished write`]);
+  assertEquals(again.node.stateHash(), opened.node.stateHash());
+});
+
 Deno.test("Node falls back to the log when a snapshot is damaged and the log is all there", async () => {
   const { disk, hash, names: [first, snapshot, last] } = await undropped();
   disk.bytes(pathOf(snapshot))[700] ^= 1;
@@ -220,9 +238,7 @@ Deno.test("Node falls back to the log when a snapshot is damaged and the log is 
 Deno.test("Node falls back to the older snapshot when the newer is damaged", async () => {
   const { disk } = await oneSnapshot();
   await using opened = await openSmallNode(disk);
-  disk.beforeCall = (call) => {
-    if (call === "remove") throw new Error("I/O error");
-  };
+  disk.beforeCall = failRemoval;
   await write(opened, 14, 30);
   await snapshots(opened, 2);
   disk.beforeCall = () => {};
