@@ -24,7 +24,6 @@ import {
   frameBytes,
   type FrameFields,
   FrameKind,
-  indexOfName,
   Mark,
   SECTOR_BYTES,
   segmentName,
@@ -172,7 +171,7 @@ export class FileLog implements Log {
     await this.#disk.syncDirectory(this.#directory);
     for (const name of scan.leftovers) {
       await this.#disk.remove(join(this.#directory, name));
-      report(`removed "${name}", left over from an unfinished write`);
+      report(`removed "${name}", left over from an unfinished write or removal`);
     }
     await this.#removeCovered(scan.covered);
     for (const name of scan.covered) report(`removed "${name}", which ${next} stands for`);
@@ -238,9 +237,16 @@ export class FileLog implements Log {
   async drop(snapshot: SnapshotInfo): Promise<void> {
     this.#snapshot = snapshot;
     const names = await this.#disk.list(this.#directory);
-    const covered = names.filter((name) => isCovered(name, snapshot.index));
-    await this.#removeCovered(covered);
-    for (const name of covered) this.#sealed.delete(indexOfName(name));
+    const isUnnamed = (name: string) =>
+      name.endsWith(".tmp") && isCovered(name.slice(0, -".tmp".length), snapshot.index);
+    // What an earlier call could not remove.
+    for (const name of names.filter(isUnnamed)) {
+      await this.#disk.remove(join(this.#directory, name));
+    }
+    await this.#removeCovered(names.filter((name) => isCovered(name, snapshot.index)));
+    for (const firstIndex of this.#sealed.keys()) {
+      if (firstIndex <= snapshot.index) this.#sealed.delete(firstIndex);
+    }
   }
 
   #appendFrame(body: Uint8Array, count: number): Promise<void> {

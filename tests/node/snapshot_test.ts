@@ -202,7 +202,7 @@ Deno.test("Node removes at its start what a snapshot stands for, and says so", a
   await disk.open(pathOf(`${snapshotName(99)}.tmp`), "create");
   await using again = await openSmallNode(disk.copy());
   assertEquals(again.reports, [
-    `removed "${snapshotName(99)}.tmp", left over from an unfinished write`,
+    `removed "${snapshotName(99)}.tmp", left over from an unfinished write or removal`,
     `removed "${first}", which "${snapshot}" stands for`,
   ]);
   assertEquals(again.node.stateHash(), hash);
@@ -220,8 +220,33 @@ Deno.test("Node that ends while it removes files leaves none of them cut under i
   await snapshots(opened, 1);
   disk.beforeCall = () => {};
   await using again = await openSmallNode(disk.copy());
-  assertEquals(again.reports, [`removed "${first}.tmp", left over from an unfinished write`]);
+  assertEquals(again.reports, [
+    `removed "${first}.tmp", left over from an unfinished write or removal`,
+  ]);
   assertEquals(again.node.stateHash(), opened.node.stateHash());
+});
+
+Deno.test("Node removes with the next snapshot what it could not remove with the last", async () => {
+  for (const failing of ["rename", "remove"]) {
+    const disk = new SimulatedDisk();
+    await using opened = await openSmallNode(disk);
+    let covered = 0;
+    disk.beforeCall = (call, path) => {
+      // Of several files the first is taken away, or loses its name, and the second one is not.
+      const isOurs = call === failing && (call === "remove" || !path.endsWith(".tmp"));
+      if (isOurs && ++covered === 2) throw new Error("I/O error");
+    };
+    await write(opened, 0, 30);
+    await snapshots(opened, 2);
+    assertStringIncludes(opened.reports[0], "snapshot failed: I/O error");
+    disk.beforeCall = () => {};
+    await write(opened, 30, 45);
+    await snapshots(opened, 3);
+    const names = await filesOf(disk);
+    const logs = names.filter((name) => name.endsWith(".log"));
+    assertEquals(opened.node.metrics().segments, logs.length, failing);
+    assertEquals(names.filter((name) => name.endsWith(".tmp")), [], failing);
+  }
 });
 
 Deno.test("Node falls back to the log when a snapshot is damaged and the log is all there", async () => {
