@@ -42,7 +42,7 @@ export const help = `Usage: main.ts bench [--quick] [--only PARTS] [--seconds N]
                      [--load PROGRAM] [--json FILE]
 
 Starts nodes and a router on free ports, puts them under load, and prints what they answer in a second
-as a ratio to what a bare Deno.serve answers, measured right before. Takes about eight minutes. Load
+as a ratio to what a bare Deno.serve answers, measured right before. Takes about ten minutes. Load
 comes from wrk when it is on the PATH, and from autocannon otherwise. Ctrl-C stops it and removes its
 data.
 
