@@ -11,6 +11,7 @@
 
 import { fromFileUrl } from "@std/path";
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
+import { useBatchPolicy } from "./batch_policy.ts";
 import { forEachLine } from "./output_lines.ts";
 import { Failure } from "./subcommand.ts";
 
@@ -19,6 +20,8 @@ export interface Program {
   readonly name: string;
   /** Arguments of `deno`. */
   readonly args: readonly string[];
+  /** Whether it waits for its turn when it wakes up, see {@linkcode useBatchPolicy}. Default: no. */
+  readonly isBatch?: boolean;
   /** What it means that this program stays down because of damaged data, and what to do. */
   readonly damageAdvice?: string;
 }
@@ -74,6 +77,7 @@ function nodeProgram(node: NodeConfig, { configFile, memoryBytes }: ProgramOptio
   return {
     name: id,
     args: denoArgs(permissions, ["node", "--id", id, ...memoryFlag], configFile),
+    isBatch: true,
     damageAdvice: `its keys answer 503; to look, run: ` +
       `deno run --allow-read=${shellWord(data)} ${shellWord(MAIN)} check ${shellWord(data)}`,
   };
@@ -138,8 +142,10 @@ export const spawnProcess: Spawn = (program, onLine) => {
     stderr: "piped",
   }).spawn();
   const { stdin, stdout, stderr, status } = process;
+  const work = [forEachLine(stdout, onLine), forEachLine(stderr, onLine)];
+  if (program.isBatch) work.push(useBatchPolicy(process.pid));
   return {
-    exit: Promise.all([status, forEachLine(stdout, onLine), forEachLine(stderr, onLine)])
+    exit: Promise.all([status, ...work])
       .then(async ([{ code, signal }]) => {
         await stdin.close().catch(() => {});
         return { code, signal };

@@ -56,6 +56,10 @@ Deno.test("programsOf() hands the bound on memory on to the nodes", () => {
   assertEquals(flags, [true, true, false]);
 });
 
+Deno.test("programsOf() has nodes wait for their turn, and the router not", () => {
+  assertEquals(programsOf(CONFIG).map(({ isBatch = false }) => isBatch), [true, true, false]);
+});
+
 Deno.test("programsOf() refuses a path that would part a list of permissions", () => {
   const node = { ...CONFIG.nodes[0], data: "a,b" };
   const failure = assertThrows(() => programsOf({ ...CONFIG, nodes: [node] }), Failure);
