@@ -62,7 +62,9 @@ export interface ProgramOptions {
  * @throws {Failure} A path cannot be spelled in a permission flag.
  */
 export function programsOf(config: ClusterConfig, options: ProgramOptions = {}): Program[] {
-  const nodes = config.nodes.map((node) => nodeProgram(node, options));
+  // A lone node has the processors nearly for itself, and loses a little by waiting.
+  const isBatch = config.nodes.length > 1;
+  const nodes = config.nodes.map((node) => ({ ...nodeProgram(node, options), isBatch }));
   return [...nodes, routerProgram(config, options)];
 }
 
@@ -77,7 +79,6 @@ function nodeProgram(node: NodeConfig, { configFile, memoryBytes }: ProgramOptio
   return {
     name: id,
     args: denoArgs(permissions, ["node", "--id", id, ...memoryFlag], configFile),
-    isBatch: true,
     damageAdvice: `its keys answer 503; to look, run: ` +
       `deno run --allow-read=${shellWord(data)} ${shellWord(MAIN)} check ${shellWord(data)}`,
   };

@@ -56,8 +56,11 @@ Deno.test("programsOf() hands the bound on memory on to the nodes", () => {
   assertEquals(flags, [true, true, false]);
 });
 
-Deno.test("programsOf() has nodes wait for their turn, and the router not", () => {
-  assertEquals(programsOf(CONFIG).map(({ isBatch = false }) => isBatch), [true, true, false]);
+Deno.test("programsOf() has nodes wait for their turn if they are several, and the router never", () => {
+  const waiting = (config: ClusterConfig) =>
+    programsOf(config).map(({ isBatch = false }) => isBatch);
+  assertEquals(waiting(CONFIG), [true, true, false]);
+  assertEquals(waiting({ ...CONFIG, nodes: CONFIG.nodes.slice(0, 1) }), [false, false]);
 });
 
 Deno.test("programsOf() refuses a path that would part a list of permissions", () => {
