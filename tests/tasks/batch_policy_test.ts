@@ -39,3 +39,9 @@ Deno.test("useBatchPolicy() takes no notice of a process that is gone", async ()
   await gone.status;
   await useBatchPolicy(gone.pid);
 });
+
+Deno.test("useBatchPolicy() does without a chrt that it may not run", {
+  permissions: { run: false },
+}, async () => {
+  await useBatchPolicy(Deno.pid);
+});
