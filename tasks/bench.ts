@@ -10,6 +10,7 @@
  */
 
 import { setColorEnabled } from "@std/fmt/colors";
+import { measureApiAlone } from "./bench/api_alone.ts";
 import { autocannon } from "./bench/autocannon.ts";
 import { BenchRun } from "./bench/bench_run.ts";
 import {
@@ -32,7 +33,7 @@ import { stopSignal } from "./stop_request.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
 import { temporaryDirectory } from "./temporary_directory.ts";
 
-const PARTS = [...ROWS.map(({ id }) => id), "redis", "keys", "pauses", "restart"];
+const PARTS = [...ROWS.map(({ id }) => id), "api-alone", "redis", "keys", "pauses", "restart"];
 const DEFAULTS = { seconds: 2, rounds: 5 };
 const QUICK = { seconds: 1, rounds: 1 };
 
@@ -107,11 +108,14 @@ async function measure(run: BenchRun, parts: readonly string[], figures: Figures
     console.log(formatRow(result));
   };
   const rows = ROWS.filter(({ id }) => parts.includes(id));
-  if (rows.length > 0 || parts.includes("redis")) console.log(formatRowHead(run.options));
+  if (rows.length > 0 || parts.includes("api-alone") || parts.includes("redis")) {
+    console.log(formatRowHead(run.options));
+  }
   for (const via of ["node", "router"] as const) {
     const some = rows.filter((row) => row.via === via);
     if (some.length > 0) figures.memory.push(...await measureRows(run, via, some, onRow));
   }
+  if (parts.includes("api-alone")) await measureApiAlone(run, onRow);
   if (parts.includes("redis")) {
     const reason = await whyNoRedis();
     if (reason === undefined) await measureRedis(run, onRow);

@@ -8,6 +8,7 @@
 import { fromFileUrl } from "@std/path";
 import type { Program } from "../program.ts";
 import { startAll } from "./bench_cluster.ts";
+import { type Comparison, measurePairs } from "./comparison.ts";
 import { freePorts } from "../free_config.ts";
 import type { Load, LoadGenerator, LoadResult, Method } from "./workload.ts";
 
@@ -26,11 +27,13 @@ export interface BenchRunOptions {
 const WARM_UP_SECONDS = 1;
 const BASELINE = fromFileUrl(new URL("baseline.ts", import.meta.url));
 
+/** What a load is, whichever server gets it and for how long. */
+export type LoadKind = Omit<Load, "port" | "seconds" | "clientPrefix">;
+
 /** One run, from the start of its bare servers to the end of its scope. */
 export class BenchRun implements AsyncDisposable {
   readonly options: BenchRunOptions;
-  /** Ports of the bare servers. */
-  readonly baselinePorts: Readonly<Record<Method, number>>;
+  readonly #baselinePorts: Readonly<Record<Method, number>>;
   readonly #baselines: AsyncDisposable;
   /** Servers that have compiled their hot code, each as a method and a port. */
   readonly #warm = new Set<string>();
@@ -43,7 +46,7 @@ export class BenchRun implements AsyncDisposable {
     baselines: AsyncDisposable,
   ) {
     this.options = options;
-    this.baselinePorts = ports;
+    this.#baselinePorts = ports;
     this.#baselines = baselines;
   }
 
@@ -59,6 +62,15 @@ export class BenchRun implements AsyncDisposable {
     if (!this.#warm.has(server)) await this.#load({ ...load, seconds: WARM_UP_SECONDS });
     this.#warm.add(server);
     return await this.#load({ ...load, seconds: this.options.sliceSeconds });
+  }
+
+  /** Holds what `row` measures against the bare server under the same load, in turns. */
+  compareWithBare(load: LoadKind, row: () => Promise<LoadResult>): Promise<Comparison> {
+    const port = this.#baselinePorts[load.method];
+    return measurePairs(this.options.rounds, {
+      baseline: () => this.load({ ...load, port }),
+      row,
+    });
   }
 
   #load(load: Omit<Load, "clientPrefix">): Promise<LoadResult> {

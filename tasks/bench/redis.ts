@@ -11,7 +11,6 @@ import { forEachLine } from "../output_lines.ts";
 import { Failure } from "../subcommand.ts";
 import type { BenchRun } from "./bench_run.ts";
 import { firstLineOf, outputOf } from "./command.ts";
-import { measurePairs } from "./comparison.ts";
 import { problemOf, type RowResult } from "./rows.ts";
 import { freePorts } from "../free_config.ts";
 import { CONNECTION_COUNTS, KEY_COUNT, type LoadResult, VALUE_BYTES } from "./workload.ts";
@@ -31,16 +30,16 @@ export async function measureRedis(
   run: BenchRun,
   onRow: (result: RowResult) => void,
 ): Promise<void> {
-  const { directory, rounds, sliceSeconds, signal } = run.options;
+  const { directory, sliceSeconds, signal } = run.options;
   const [port] = freePorts(1);
   await using _redis = await startRedis(join(directory, "redis"), port);
   for (const connections of CONNECTION_COUNTS) {
     const load = { method: "put", connections, keyCount: KEY_COUNT } as const;
     const writes = WRITES_PER_SECOND * sliceSeconds;
-    const comparison = await measurePairs(rounds, {
-      baseline: () => run.load({ ...load, port: run.baselinePorts.put }),
-      row: () => benchmark(port, connections, writes, signal),
-    });
+    const comparison = await run.compareWithBare(
+      load,
+      () => benchmark(port, connections, writes, signal),
+    );
     const problem = problemOf(comparison.failures);
     onRow({ id: "redis", title: "SET, Redis, fsync always", connections, ...comparison, problem });
   }

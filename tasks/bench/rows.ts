@@ -8,7 +8,7 @@
 import type { ClusterConfig } from "../../lib/config.ts";
 import { prepareCluster, startAll } from "./bench_cluster.ts";
 import type { BenchRun } from "./bench_run.ts";
-import { type Comparison, measurePairs } from "./comparison.ts";
+import type { Comparison } from "./comparison.ts";
 import { readCounters } from "./node_counters.ts";
 import { residentBytes } from "./resident_memory.ts";
 import type { ServerProcess } from "./server_process.ts";
@@ -116,10 +116,7 @@ async function measureRow(
   const { port } = row.via === "node" ? config.nodes[0] : config.router;
   const load = { method, connections, ownClients, keyCount: KEY_COUNT };
   const before = await readCounters(config);
-  const comparison = await measurePairs(run.options.rounds, {
-    baseline: () => run.load({ ...load, port: run.baselinePorts[method] }),
-    row: () => run.load({ ...load, port }),
-  });
+  const comparison = await run.compareWithBare(load, () => run.load({ ...load, port }));
   const after = await readCounters(config);
   const writes = after.writes - before.writes;
   return {
