@@ -2,11 +2,12 @@
  * A node's data directory: whose it is, that it belongs to one process at a time, and that it has
  * held a log. All three are the file `NODE` in it.
  *
- *     data/n1/NODE                   locked while a node runs; says whose log this is
+ *     data/n1/NODE                   locked while a node runs; says whose log this is, with a checksum
  *     data/n1/0000000000000001.log   the log's segments, and snapshots (`….snapshot`)
  *
  * @module
  */
+import { crc32 } from "node:zlib";
 import { dirname, join } from "@std/path";
 import { DamageError } from "./damage.ts";
 import { type Disk, type DiskFile, readBytes, writeBytes } from "./disk.ts";
@@ -81,7 +82,13 @@ export async function isLocked(disk: Disk, directory: string): Promise<boolean> 
 }
 
 function markerOf(nodeId: string): string {
-  return `sixpaths node ${nodeId}, data format 1\n`;
+  const text = plainMarkerOf(nodeId);
+  return `${text}, crc32 ${crc32(text).toString(16).padStart(8, "0")}\n`;
+}
+
+/** What a marker was before it had a checksum; the next start writes it again with one. */
+function plainMarkerOf(nodeId: string): string {
+  return `sixpaths node ${nodeId}, data format 1`;
 }
 
 /**
@@ -95,7 +102,9 @@ async function readMarker(file: DiskFile, path: string): Promise<string | null> 
   if (bytes.every((byte) => byte === 0)) return UNKNOWN;
   const text = new TextDecoder().decode(bytes);
   const nodeId = /^sixpaths node ([\w-]+), /.exec(text)?.[1];
-  if (nodeId !== undefined && text === markerOf(nodeId)) return nodeId;
+  if (nodeId !== undefined && [markerOf(nodeId), `${plainMarkerOf(nodeId)}\n`].includes(text)) {
+    return nodeId;
+  }
   const expected = JSON.stringify(markerOf("…"));
   throw new DamageError(path, 0, `content is ${JSON.stringify(text)}, expected ${expected}`);
 }
