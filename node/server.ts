@@ -65,7 +65,7 @@ export async function startNode(
   const links = serveLinks(config, new LinkServer(node, config.id, systemClock), report);
   resources.defer(links.close);
   const { host: hostname, port } = config;
-  const server = serveHttp({ hostname, port, report }, createHandler(node));
+  const server = serveHttp({ hostname, port, report }, createHandler(node, systemClock));
   resources.defer(() => server.close());
 
   const owned = resources.move();

@@ -35,7 +35,7 @@ export function startRouter(
   const { host: hostname, port } = config.router;
   const { report = console.error } = options;
   try {
-    const server = serveHttp({ hostname, port, report }, createHandler(router));
+    const server = serveHttp({ hostname, port, report }, createHandler(router, systemClock));
     return {
       port: server.port,
       async close() {
