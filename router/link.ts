@@ -14,6 +14,7 @@
 import type { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { encodeCommand } from "../lib/command_codec.ts";
+import { errorMessage } from "../lib/error_message.ts";
 import {
   type Command,
   InsufficientStorageError,
@@ -283,7 +284,7 @@ export class Link implements KeyValue {
       const duplex = await this.#options.connect(attempt.signal);
       return this.#connection = new Wire(duplex, this.#clock);
     } catch (error) {
-      this.#lastProblem = error instanceof Error ? error.message : String(error);
+      this.#lastProblem = errorMessage(error);
       return null;
     } finally {
       callOff();
