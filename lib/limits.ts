@@ -24,14 +24,16 @@ export const SEQ_MAX = Number.MAX_SAFE_INTEGER;
 export const COMMAND_BYTES_MAX = BODY_BYTES_MAX;
 /** One frame on a link, in bytes without its length field: a command or a value and a header. */
 export const LINK_FRAME_BYTES_MAX = BODY_BYTES_MAX + 1024;
-/**
- * Bytes that may wait on one link: replies of a node before it reads no further requests, and keys
- * and values of requests in the router before it refuses one more.
- */
+/** Bytes that may wait to leave at one end of a link before it reads nothing more from the other. */
 export const LINK_BACKLOG_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Requests that may wait for one node in the router; one more is refused at once. */
 export const WAITING_PER_NODE_MAX = 4096;
+/**
+ * Length of their keys and values together, in UTF-16 units, above which one more is refused. A unit
+ * takes one or two bytes of memory.
+ */
+export const WAITING_TEXT_PER_NODE_MAX = 8 * 1024 * 1024;
 /** Writes that may wait for the log of a node; one more is refused at once. */
 export const WAITING_WRITES_MAX = 4096;
 /** Bytes of commands that may wait for the log of a node; so much can stand in one batch. */

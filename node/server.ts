@@ -30,8 +30,6 @@ export interface RunningNode {
 }
 
 export interface StartNodeOptions {
-  /** Told what a person who runs the node should know, in one line each. */
-  readonly report?: (line: string) => void;
   /** Bytes that store and sessions may take. Default: 3/4 of the heap limit of V8. */
   readonly memoryBytes?: number;
 }
@@ -47,7 +45,7 @@ export async function startNode(
   config: NodeConfig,
   options: StartNodeOptions = {},
 ): Promise<RunningNode> {
-  const report = options.report ?? console.error;
+  const report = console.error;
   await using resources = new AsyncDisposableStack();
   const { node, log } = resources.use(
     await openNode({

@@ -24,12 +24,12 @@ import {
 } from "../lib/key_value.ts";
 import {
   CONNECT_TIMEOUT_MS,
-  LINK_BACKLOG_BYTES_MAX,
   PROBE_TIMEOUT_MS,
   RECONNECT_MS_MAX,
   RECONNECT_MS_MIN,
   REQUEST_TIMEOUT_MS,
   WAITING_PER_NODE_MAX,
+  WAITING_TEXT_PER_NODE_MAX,
 } from "../lib/limits.ts";
 import { decodeResult, decodeText, encodeHello, FrameType } from "../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../lib/wire.ts";
@@ -43,8 +43,6 @@ export interface LinkOptions {
   readonly clock: Clock;
   /** From 0 up to 1, for the jitter of the backoff. */
   readonly random: () => number;
-  /** How long a request may take, in milliseconds. */
-  readonly timeoutMs?: number;
 }
 
 /** How often deadlines are looked at, in milliseconds: one timer for all requests of a link. */
@@ -53,8 +51,8 @@ const SWEEP_MS = 100;
 /** A request that has no answer yet. */
 interface Pending {
   readonly type: number;
-  /** Of key and value, about. */
-  readonly bytes: number;
+  /** Of key and value together, in UTF-16 units: to count bytes would take a pass over them. */
+  readonly textLength: number;
   readonly encode: (writer: ByteWriter) => void;
   readonly answer: Answer;
   readonly fail: (error: Error) => void;
@@ -74,10 +72,9 @@ export class Link implements KeyValue {
   readonly address: string;
   readonly #options: LinkOptions;
   readonly #clock: Clock;
-  readonly #timeoutMs: number;
-  /** By id, in the order of their deadlines save for probes. */
+  /** By id, in the order in which they came. */
   readonly #pending = new Map<number, Pending>();
-  #pendingBytes = 0;
+  #pendingTextLength = 0;
   #nextId = 1;
   /** Null while there is none; of use once the node has welcomed it. */
   #connection: Wire | null = null;
@@ -97,7 +94,6 @@ export class Link implements KeyValue {
     this.address = options.address;
     this.#options = options;
     this.#clock = options.clock;
-    this.#timeoutMs = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
     this.#downSince = this.#clock.monotonic();
     this.#ended = this.#run();
   }
@@ -127,8 +123,8 @@ export class Link implements KeyValue {
   write(command: Command): Promise<Result> {
     return new Promise((resolve, reject) => {
       const encode = (writer: ByteWriter) => encodeCommand(writer, command);
-      const size = command.key.length + command.value.length;
-      this.#request(FrameType.write, size, encode, reject, (type, bytes, start, end) => {
+      const textLength = command.key.length + command.value.length;
+      this.#request(FrameType.write, textLength, encode, reject, (type, bytes, start, end) => {
         if (type !== FrameType.result) return false;
         resolve(decodeResult(bytes, start, end));
         return true;
@@ -161,7 +157,7 @@ export class Link implements KeyValue {
         return true;
       });
       callOff = this.#clock.after(PROBE_TIMEOUT_MS, () => {
-        this.#pending.delete(id); // a probe counts for no bytes
+        this.#pending.delete(id); // a probe has no text to count
         reject(this.#unavailable(`did not answer within ${PROBE_TIMEOUT_MS} ms`));
       });
     });
@@ -174,7 +170,7 @@ export class Link implements KeyValue {
    */
   #request(
     type: number,
-    bytes: number,
+    textLength: number,
     encode: (writer: ByteWriter) => void,
     fail: (error: Error) => void,
     answer: Answer,
@@ -183,19 +179,19 @@ export class Link implements KeyValue {
     if (this.#closed || this.#draining && !this.#up) {
       throw this.#unavailable("is not asked any more: the router stops");
     }
-    if (!this.#up && now - this.#downSince > this.#timeoutMs) {
+    if (!this.#up && now - this.#downSince > REQUEST_TIMEOUT_MS) {
       throw this.#unavailable("is down");
     }
-    const full = this.#pendingBytes > LINK_BACKLOG_BYTES_MAX;
+    const full = this.#pendingTextLength > WAITING_TEXT_PER_NODE_MAX;
     if (full || this.#pending.size >= WAITING_PER_NODE_MAX) {
       throw this.#unavailable(`has ${this.#pending.size} requests waiting already`);
     }
     const id = this.#nextId;
     this.#nextId = (id + 1) >>> 0;
-    const deadline = now + this.#timeoutMs;
-    const pending = { type, bytes, encode, fail, answer, deadline, sent: 0 };
+    const deadline = now + REQUEST_TIMEOUT_MS;
+    const pending = { type, textLength, encode, fail, answer, deadline, sent: 0 };
     this.#pending.set(id, pending);
-    this.#pendingBytes += bytes;
+    this.#pendingTextLength += textLength;
     if (this.#up) send(this.#connection!, id, pending);
     this.#callOffSweep ??= this.#clock.after(SWEEP_MS, () => this.#sweep());
     return id;
@@ -205,14 +201,14 @@ export class Link implements KeyValue {
   #sweep(): void {
     this.#callOffSweep = null;
     const now = this.#clock.monotonic();
-    const down = !this.#up && now - this.#downSince > this.#timeoutMs;
+    const down = !this.#up && now - this.#downSince > REQUEST_TIMEOUT_MS;
     for (const [id, pending] of this.#pending) {
       if (pending.deadline > now && !down) continue;
       this.#forget(id, pending);
       pending.fail(this.#unavailable(
-        this.#up ? `did not answer within ${this.#timeoutMs} ms` : "is down",
+        this.#up ? `did not answer within ${REQUEST_TIMEOUT_MS} ms` : "is down",
       ));
-      if (now - this.#lastHeard >= this.#timeoutMs) this.#connection?.close();
+      if (now - this.#lastHeard >= REQUEST_TIMEOUT_MS) this.#connection?.close();
     }
     if (this.#pending.size > 0) {
       this.#callOffSweep = this.#clock.after(SWEEP_MS, () => this.#sweep());
@@ -242,7 +238,7 @@ export class Link implements KeyValue {
   async #connectOnce(): Promise<boolean> {
     const wire = await this.#open();
     if (wire === null) return false;
-    const callOff = this.#clock.after(this.#timeoutMs, () => wire.close());
+    const callOff = this.#clock.after(REQUEST_TIMEOUT_MS, () => wire.close());
     encodeHello(wire.beginFrame(FrameType.hello, 0), this.nodeId);
     wire.endFrame();
     try {
@@ -318,7 +314,7 @@ export class Link implements KeyValue {
   }
 
   #forget(id: number, pending: Pending): void {
-    if (this.#pending.delete(id)) this.#pendingBytes -= pending.bytes;
+    if (this.#pending.delete(id)) this.#pendingTextLength -= pending.textLength;
   }
 
   #pause(ms: number): Promise<void> {
@@ -352,7 +348,7 @@ export class Link implements KeyValue {
     const error = this.#unavailable("is not asked any more: the router stops");
     for (const pending of this.#pending.values()) pending.fail(error);
     this.#pending.clear();
-    this.#pendingBytes = 0;
+    this.#pendingTextLength = 0;
   }
 }
 
