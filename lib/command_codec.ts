@@ -66,7 +66,9 @@ export class CommandCursor {
   moveTo(start: number, limit: number): void {
     const view = this.#view;
     if (limit - start < COMMAND_HEADER_BYTES) {
-      throw new RangeError(`Command has ${limit - start} bytes, expected at least 20`);
+      throw new RangeError(
+        `Command has ${limit - start} bytes, expected at least ${COMMAND_HEADER_BYTES}`,
+      );
     }
     const head = view.getUint32(start, true);
     const keyLength = view.getUint32(start + 4, true);

@@ -67,8 +67,7 @@ export interface KeyValue {
 
 /** What a service offers beside the store itself. Both answers are JSON values. */
 export interface Service extends KeyValue {
-  /** `status` is `"ok"` or `"degraded"`. */
-  health(): MaybePromise<{ status: string }>;
+  health(): MaybePromise<{ status: "ok" | "degraded" }>;
   metrics(): MaybePromise<unknown>;
 }
 

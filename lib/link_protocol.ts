@@ -30,6 +30,8 @@ import type { Outcome, Result } from "./key_value.ts";
 
 export const LINK_VERSION = 2;
 const MAGIC = "sixpaths";
+/** Bytes of a result before its `prevValue`. */
+const RESULT_HEADER_BYTES = 10;
 
 /** Frame types, see the module's own comment. */
 export const FrameType = {
@@ -86,14 +88,17 @@ export function encodeResult(writer: ByteWriter, result: Result): void {
  * @throws {RangeError} It is too short for one.
  */
 export function decodeResult(bytes: Uint8Array<ArrayBuffer>, start: number, end: number): Result {
-  if (end - start < 10) {
-    throw new RangeError(`Result has ${end - start} bytes, expected at least 10`);
+  const prevValueStart = start + RESULT_HEADER_BYTES;
+  if (end < prevValueStart) {
+    throw new RangeError(
+      `Result has ${end - start} bytes, expected at least ${RESULT_HEADER_BYTES}`,
+    );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   return {
     outcome: bytes[start] as Outcome,
     logIndex: getUint53(view, start + 1),
-    prevValue: bytes[start + 9] === 0 ? null : decodeText(bytes, start + 10, end),
+    prevValue: bytes[start + 9] === 0 ? null : decodeText(bytes, prevValueStart, end),
   };
 }
 

@@ -19,6 +19,8 @@ import { LINK_BACKLOG_BYTES_MAX, LINK_FRAME_BYTES_MAX } from "./limits.ts";
 
 const LENGTH_BYTES = 4;
 const HEADER_BYTES = 9;
+/** Of what follows the length field, when the payload is empty. */
+const FRAME_BYTES_MIN = HEADER_BYTES - LENGTH_BYTES;
 const BUFFER_BYTES = 64 * 1024;
 
 /** A byte stream in both directions: a `Deno.Conn`, or a pipe in memory. */
@@ -155,8 +157,10 @@ export class Wire {
     let start = 0;
     while (filled - start >= LENGTH_BYTES) {
       const length = view.getUint32(start, true);
-      if (length < HEADER_BYTES - LENGTH_BYTES || length > LINK_FRAME_BYTES_MAX) {
-        throw new RangeError(`Frame has ${length} bytes, expected 5 to ${LINK_FRAME_BYTES_MAX}`);
+      if (length < FRAME_BYTES_MIN || length > LINK_FRAME_BYTES_MAX) {
+        throw new RangeError(
+          `Frame has ${length} bytes, expected ${FRAME_BYTES_MIN} to ${LINK_FRAME_BYTES_MAX}`,
+        );
       }
       const end = start + LENGTH_BYTES + length;
       if (end > filled) break;

@@ -114,7 +114,9 @@ class Connection {
       case FrameType.metrics:
         return this.#json(id, this.#node.metrics());
       default:
-        throw new RangeError(`Frame type is ${type}, expected 2 to 5`);
+        throw new RangeError(
+          `Frame type is ${type}, expected ${FrameType.get} to ${FrameType.metrics}`,
+        );
     }
   }
 
@@ -125,7 +127,9 @@ class Connection {
     start: number,
     end: number,
   ): void {
-    if (type !== FrameType.hello) throw new RangeError(`Frame type is ${type}, expected 1 first`);
+    if (type !== FrameType.hello) {
+      throw new RangeError(`Frame type is ${type}, expected ${FrameType.hello} first`);
+    }
     const reason = refusesHello(bytes, start, end, this.#nodeId);
     if (reason !== null) throw new RangeError(reason);
     this.welcomed = true;

@@ -291,7 +291,7 @@ export class Link implements KeyValue {
   #welcome(type: number, wire: Wire, bytes: Bytes, start: number, end: number): void {
     if (type === FrameType.refused) throw new RangeError(decodeText(bytes, start, end));
     if (type !== FrameType.welcome) {
-      throw new RangeError(`First reply has type ${type}, expected 129`);
+      throw new RangeError(`First reply has type ${type}, expected ${FrameType.welcome}`);
     }
     this.#up = true;
     for (const [id, pending] of this.#pending) send(wire, id, pending);

@@ -40,7 +40,7 @@ export class Router implements Service {
     return this.#links[this.#owners[slotOf(key)]];
   }
 
-  async health(): Promise<{ status: string; nodes: NodeHealth[] }> {
+  async health(): Promise<{ status: "ok" | "degraded"; nodes: NodeHealth[] }> {
     const nodes = await Promise.all(this.#links.map(healthOf));
     return { status: nodes.every((node) => node.up) ? "ok" : "degraded", nodes };
   }

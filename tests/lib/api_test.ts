@@ -406,7 +406,7 @@ Deno.test("HTTP front keeps what broke inside it from the client, and prints it"
 });
 
 Deno.test("HTTP front answers 503 while the health of its service is not ok", async () => {
-  const health = { status: "degraded", nodes: [] };
+  const health = { status: "degraded" as const, nodes: [] };
   const service = { ...serviceOf(() => Promise.reject(new Error())), health: () => health };
   assertEquals(await new Front(service).get("/health"), {
     status: 503,
