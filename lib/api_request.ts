@@ -1,6 +1,6 @@
 /**
- * From an HTTP request to a command or a key, or to an error that says which field is wrong, what it
- * was and what is wanted.
+ * From an HTTP request to a command or a key, or to an error that says which field is wrong, what
+ * it was and what is wanted.
  *
  * @module
  */
@@ -79,7 +79,7 @@ function parseJson(text: string): Record<string, unknown> {
   try {
     body = JSON.parse(text);
   } catch (error) {
-    throw new BadRequestError(`Body is no JSON: ${errorMessage(error)}`);
+    throw new BadRequestError(`Body is not JSON: ${errorMessage(error)}`);
   }
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw new BadRequestError(`Body is ${describe(body)}, expected an object`);

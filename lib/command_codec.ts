@@ -61,7 +61,7 @@ export class CommandCursor {
   /**
    * Reads the command at `start`, which has to end at or before `limit`.
    *
-   * @throws {RangeError} It is no command, or not a whole one; says what is wrong.
+   * @throws {RangeError} It is not a command, or not a whole one; says what is wrong.
    */
   moveTo(start: number, limit: number): void {
     const view = this.#view;

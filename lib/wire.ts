@@ -119,7 +119,7 @@ export class Wire {
    * Reads frames until the stream ends or the wire is closed. While too much waits to leave, nothing
    * more is read: who does not take its replies gets no further requests in.
    *
-   * @throws {RangeError} What arrives is no frame.
+   * @throws {RangeError} What arrives is not a frame.
    */
   async read(handle: FrameHandler): Promise<void> {
     let bytes = new Uint8Array(BUFFER_BYTES);

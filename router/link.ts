@@ -63,7 +63,7 @@ interface Pending {
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Takes a reply; false if it is none to this request. */
+/** Takes a reply; false if no reply to this request has its type. */
 type Answer = (type: number, bytes: Bytes, start: number, end: number) => boolean;
 
 /** The keys of one node, from afar. */
@@ -297,7 +297,7 @@ export class Link implements KeyValue {
     for (const [id, pending] of this.#pending) send(wire, id, pending);
   }
 
-  /** @throws {RangeError} The reply is none. */
+  /** @throws {RangeError} The node refuses the link, or the reply does not fit its request. */
   #receive(type: number, id: number, bytes: Bytes, start: number, end: number): void {
     if (type === FrameType.refused && id === 0) throw new RangeError(decodeText(bytes, start, end));
     const pending = this.#pending.get(id);
@@ -352,12 +352,12 @@ export class Link implements KeyValue {
   }
 }
 
-/** @throws {RangeError} It is no JSON, so the peer is no node of ours. */
+/** @throws {RangeError} It is not JSON, so the peer is not a node of ours. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new RangeError("Reply is no JSON", { cause });
+    throw new RangeError("Reply is not JSON", { cause });
   }
 }
 

@@ -12,7 +12,7 @@ import { ManualClock } from "../manual_clock.ts";
 import { until } from "../until.ts";
 
 const PIECE_BYTES = 1024;
-const NO_UTF8 = "Body is not UTF-8, expected JSON in UTF-8";
+const NOT_UTF8 = "Body is not UTF-8, expected JSON in UTF-8";
 
 function encode(value: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(value);
@@ -65,7 +65,7 @@ Deno.test("RequestBodies.read() refuses any three bytes that are not UTF-8, and 
   const triples = edges.flatMap((a) => edges.flatMap((b) => edges.map((c) => [a, b, c])));
   for (const triple of triples) {
     const body = Uint8Array.from(triple);
-    let expected = NO_UTF8;
+    let expected = NOT_UTF8;
     try {
       expected = strict.decode(body);
     } catch { /* it is not UTF-8 */ }
