@@ -164,7 +164,7 @@ function ok(text: string): Response {
   return noStore(new Response(text, OK));
 }
 
-/** Set afterwards: a response given two headers at once takes 3 µs longer, a fifth of a whole read. */
+/** Set afterwards: two headers given to a response at once take 3 µs more, a fifth of a read. */
 function noStore(response: Response): Response {
   response.headers.set("cache-control", "no-store");
   return response;

@@ -1,7 +1,7 @@
 /**
  * The bounds of the system, with their units: how large, how many and how long things may be before
- * they are refused, closed or let go, and what paces the work on the disk. A bound that a client can
- * meet is named in the README's table of limits as well.
+ * they are refused, closed or let go, and what paces the work on the disk. A bound that a client
+ * can meet is named in the README's table of limits as well.
  *
  * Not here: what a config file may say, see `config.ts`, and constants of a single format or
  * algorithm, which stand beside it.
@@ -28,14 +28,14 @@ export const SEQ_MAX = Number.MAX_SAFE_INTEGER;
 export const COMMAND_BYTES_MAX = BODY_BYTES_MAX;
 /** One frame on a link, in bytes without its length field: a command or a value and a header. */
 export const LINK_FRAME_BYTES_MAX = BODY_BYTES_MAX + 1024;
-/** Bytes that may wait to leave at one end of a link before it reads nothing more from the other. */
+/** Bytes that may wait to leave at one end of a link; above that, it reads nothing more. */
 export const LINK_BACKLOG_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Requests that may wait for one node in the router; one more is refused at once. */
 export const WAITING_PER_NODE_MAX = 4096;
 /**
- * Length of their keys and values together, in UTF-16 units, above which one more is refused. A unit
- * takes one or two bytes of memory.
+ * Length of their keys and values together, in UTF-16 units, above which one more is refused. A
+ * unit takes one or two bytes of memory.
  */
 export const WAITING_TEXT_PER_NODE_MAX = 8 * 1024 * 1024;
 /** Writes that may wait for the log of a node; one more is refused at once. */
@@ -115,7 +115,7 @@ export const SESSIONS_MAX = 100_000;
 export const SESSION_BYTES_SOFT_MAX = 64 * 1024 * 1024;
 /**
  * Bytes of remembered results past which the clients that have been idle for longest lose theirs,
- * the values first; their older writes are then refused as stale. 100,000 clients without any result
- * take at most 60 MiB of it.
+ * the values first; their older writes are then refused as stale. 100,000 clients without any
+ * result take at most 60 MiB of it.
  */
 export const SESSION_BYTES_MAX = 256 * 1024 * 1024;

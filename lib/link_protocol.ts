@@ -15,7 +15,7 @@
  * | 129 | welcome | |
  * | 130 | value | the value |
  * | 131 | missing | |
- * | 132 | result | outcome (1 byte), log index (8), 1 if `prevValue` is known else 0 (1), `prevValue` |
+ * | 132 | result | outcome (1 byte), log index (8), 1 or 0 (1); if 1, `prevValue` |
  * | 133 | json | health or metrics as JSON |
  * | 134 | refused | why, as text; the request may be sent again later |
  * | 135 | full | why, as text; the write was not applied: there is no room for it |

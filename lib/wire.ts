@@ -116,8 +116,8 @@ export class Wire {
   }
 
   /**
-   * Reads frames until the stream ends or the wire is closed. While too much waits to leave, nothing
-   * more is read: who does not take its replies gets no further requests in.
+   * Reads frames until the stream ends or the wire is closed. While too much waits to leave,
+   * nothing more is read: a peer that does not take its replies gets no further requests in.
    *
    * @throws {RangeError} What arrives is not a frame.
    */
@@ -149,8 +149,8 @@ export class Wire {
   }
 
   /**
-   * Handles the whole frames among the first `filled` bytes, as long as not too much waits to leave:
-   * small requests may have large replies. Returns how many bytes they were.
+   * Handles the whole frames among the first `filled` bytes, as long as not too much waits to
+   * leave: small requests may have large replies. Returns how many bytes they were.
    */
   #takeFrames(bytes: Uint8Array<ArrayBuffer>, filled: number, handle: FrameHandler): number {
     const view = new DataView(bytes.buffer);

@@ -1,13 +1,13 @@
 /**
- * The router's end of a link to one node: any number of requests in flight over one connection, which
- * is opened again whenever it breaks. A request outlives the connection: it is sent again on the next
- * one until its deadline, which is safe because the node applies a write once, however often it
- * comes.
+ * The router's end of a link to one node: any number of requests in flight over one connection,
+ * which is opened again whenever it breaks. A request outlives the connection: it is sent again on
+ * the next one until its deadline, which is safe because the node applies a write once, however
+ * often it comes.
  *
  *     connecting ──welcome──▶ up ──broken──▶ waiting ──backoff──▶ connecting …
  *
- * While a link is down requests wait for it, so that a node which restarts fast costs a pause. A node
- * that has been down for longer than a request may wait is answered for at once.
+ * While a link is down requests wait for it, so that a node which restarts fast costs a pause. A
+ * node that has been down for longer than a request may wait is answered for at once.
  *
  * @module
  */

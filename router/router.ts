@@ -1,6 +1,6 @@
 /**
- * The router: to its users the whole store, in itself nothing but the links to the nodes. It keeps no
- * state that a restart would lose.
+ * The router: to its users the whole store, in itself nothing but the links to the nodes. It keeps
+ * no state that a restart would lose.
  *
  * @module
  */
