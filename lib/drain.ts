@@ -10,7 +10,7 @@ import { DRAIN_MS } from "./limits.ts";
 /** Resolves when `work` is done, or after `DRAIN_MS`. */
 export async function atMostDrainTime(clock: Clock, work: Promise<unknown>): Promise<void> {
   const { promise: timeout, resolve } = Promise.withResolvers<void>();
-  const callOff = clock.after(DRAIN_MS, resolve);
+  const cancel = clock.after(DRAIN_MS, resolve);
   await Promise.race([work, timeout]);
-  callOff();
+  cancel();
 }

@@ -54,7 +54,7 @@ export class RequestBodies {
     if (request.body === null) return body.written();
     const reader = request.body.getReader();
     let late = false;
-    const callOff = this.#clock.after(BODY_TIMEOUT_MS, () => {
+    const cancel = this.#clock.after(BODY_TIMEOUT_MS, () => {
       late = true;
       letGo(reader);
     });
@@ -66,7 +66,7 @@ export class RequestBodies {
       letGo(reader);
       throw error;
     } finally {
-      callOff();
+      cancel();
       this.#largeBytes -= body.length;
     }
   }

@@ -86,7 +86,7 @@ export class Link implements KeyValue {
   #closed = false;
   /** Ends what the link waits for between two connections. */
   #stopWaiting = () => {};
-  #callOffSweep: (() => void) | null = null;
+  #cancelSweep: (() => void) | null = null;
   readonly #ended: Promise<void>;
 
   constructor(options: LinkOptions) {
@@ -145,18 +145,18 @@ export class Link implements KeyValue {
   #probe(type: number): Promise<unknown> {
     if (!this.#up) return Promise.reject(this.#unavailable("is down"));
     return new Promise((resolve, reject) => {
-      let callOff = () => {};
+      let cancel = () => {};
       const fail = (error: Error) => {
-        callOff();
+        cancel();
         reject(error);
       };
       const id = this.#request(type, 0, () => {}, fail, (type, bytes, start, end) => {
         if (type !== FrameType.json) return false;
         resolve(parseJson(decodeText(bytes, start, end)));
-        callOff();
+        cancel();
         return true;
       });
-      callOff = this.#clock.after(PROBE_TIMEOUT_MS, () => {
+      cancel = this.#clock.after(PROBE_TIMEOUT_MS, () => {
         this.#pending.delete(id); // a probe has no text to count
         reject(this.#unavailable(`did not answer within ${PROBE_TIMEOUT_MS} ms`));
       });
@@ -193,13 +193,13 @@ export class Link implements KeyValue {
     this.#pending.set(id, pending);
     this.#pendingTextLength += textLength;
     if (this.#up) send(this.#connection!, id, pending);
-    this.#callOffSweep ??= this.#clock.after(SWEEP_MS, () => this.#sweep());
+    this.#cancelSweep ??= this.#clock.after(SWEEP_MS, () => this.#sweep());
     return id;
   }
 
   /** Gives up what has waited for too long, and a connection that says nothing any more. */
   #sweep(): void {
-    this.#callOffSweep = null;
+    this.#cancelSweep = null;
     const now = this.#clock.monotonic();
     const down = !this.#up && now - this.#downSince > REQUEST_TIMEOUT_MS;
     for (const [id, pending] of this.#pending) {
@@ -211,7 +211,7 @@ export class Link implements KeyValue {
       if (now - this.#lastHeard >= REQUEST_TIMEOUT_MS) this.#connection?.close();
     }
     if (this.#pending.size > 0) {
-      this.#callOffSweep = this.#clock.after(SWEEP_MS, () => this.#sweep());
+      this.#cancelSweep = this.#clock.after(SWEEP_MS, () => this.#sweep());
     }
   }
 
@@ -238,14 +238,14 @@ export class Link implements KeyValue {
   async #connectOnce(): Promise<boolean> {
     const wire = await this.#open();
     if (wire === null) return false;
-    const callOff = this.#clock.after(REQUEST_TIMEOUT_MS, () => wire.close());
+    const cancel = this.#clock.after(REQUEST_TIMEOUT_MS, () => wire.close());
     encodeHello(wire.beginFrame(FrameType.hello, 0), this.nodeId);
     wire.endFrame();
     try {
       await wire.read((type, id, bytes, start, end) => {
         this.#lastHeard = this.#clock.monotonic();
         if (this.#up) return this.#receive(type, id, bytes, start, end);
-        callOff();
+        cancel();
         this.#welcome(type, wire, bytes, start, end);
       });
       this.#lastProblem = "the connection ended";
@@ -253,7 +253,7 @@ export class Link implements KeyValue {
       if (!(error instanceof RangeError)) throw error;
       this.#lastProblem = error.message;
     } finally {
-      callOff();
+      cancel();
       wire.close();
       this.#connection = null;
     }
@@ -275,7 +275,7 @@ export class Link implements KeyValue {
     // A machine that is gone refuses nothing: the system would wait for it for minutes, and longer
     // after each packet that is lost, even when it is back.
     const late = new Error(`it accepted no connection within ${CONNECT_TIMEOUT_MS} ms`);
-    const callOff = this.#clock.after(CONNECT_TIMEOUT_MS, () => attempt.abort(late));
+    const cancel = this.#clock.after(CONNECT_TIMEOUT_MS, () => attempt.abort(late));
     try {
       const duplex = await this.#options.connect(attempt.signal);
       return this.#connection = new Wire(duplex, this.#clock);
@@ -283,7 +283,7 @@ export class Link implements KeyValue {
       this.#lastProblem = errorMessage(error);
       return null;
     } finally {
-      callOff();
+      cancel();
     }
   }
 
@@ -319,9 +319,9 @@ export class Link implements KeyValue {
 
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const callOff = this.#clock.after(ms, resolve);
+      const cancel = this.#clock.after(ms, resolve);
       this.#stopWaiting = () => {
-        callOff();
+        cancel();
         resolve();
       };
     });
@@ -338,7 +338,7 @@ export class Link implements KeyValue {
     this.drain();
     this.#closed = true;
     this.#stopWaiting();
-    this.#callOffSweep?.();
+    this.#cancelSweep?.();
     this.#failAll();
     this.#connection?.close();
     await this.#ended;
