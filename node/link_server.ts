@@ -35,7 +35,7 @@ export class LinkServer {
     const wire = new Wire(duplex, this.#clock);
     const connection = new Connection(wire, this.#node, this.#nodeId);
     this.#connections.add(connection);
-    const callOff = this.#clock.after(HELLO_TIMEOUT_MS, () => {
+    const cancel = this.#clock.after(HELLO_TIMEOUT_MS, () => {
       if (!connection.welcomed) wire.close();
     });
     try {
@@ -47,7 +47,7 @@ export class LinkServer {
       connection.refuse(0, error instanceof Error ? error.message : String(error));
       await atMostDrainTime(this.#clock, wire.flush());
     } finally {
-      callOff();
+      cancel();
       wire.close();
       this.#connections.delete(connection);
     }
