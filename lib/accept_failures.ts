@@ -5,6 +5,7 @@
  * @module
  */
 import type { Clock } from "./clock.ts";
+import { errorMessage } from "./error_message.ts";
 import { ACCEPT_FAILURE_REPORT_MS, ACCEPT_RETRY_MS } from "./limits.ts";
 
 export interface AcceptFailuresOptions {
@@ -29,7 +30,7 @@ export class AcceptFailures {
     const { address, clock, report } = this.#options;
     if (clock.monotonic() - this.#reportedAtMs >= ACCEPT_FAILURE_REPORT_MS) {
       this.#reportedAtMs = clock.monotonic();
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       report(`cannot accept connections on ${address}, trying again: ${reason}`);
     }
     return new Promise((resolve) => clock.after(ACCEPT_RETRY_MS, resolve));

@@ -1,11 +1,12 @@
 /**
- * From an HTTP request to a command or a key, or to an error that says which field is wrong, what it
- * was and what is wanted.
+ * From an HTTP request to a command or a key, or to an error that says which field is wrong, what
+ * it was and what is wanted.
  *
  * @module
  */
 import { Buffer } from "node:buffer";
 import { STATUS_CODE } from "@std/http/status";
+import { errorMessage } from "./error_message.ts";
 import { type Command, CommandKind } from "./key_value.ts";
 import { CLIENT_BYTES_MAX, KEY_BYTES_MAX, SEQ_MAX } from "./limits.ts";
 
@@ -78,8 +79,7 @@ function parseJson(text: string): Record<string, unknown> {
   try {
     body = JSON.parse(text);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new BadRequestError(`Body is no JSON: ${reason}`);
+    throw new BadRequestError(`Body is not JSON: ${errorMessage(error)}`);
   }
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw new BadRequestError(`Body is ${describe(body)}, expected an object`);

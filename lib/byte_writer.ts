@@ -26,7 +26,7 @@ export class ByteWriter {
     return this.#length;
   }
 
-  /** What was written: a view, true until the next write. */
+  /** What was written: a view, valid until the next write. */
   written(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#length);
   }

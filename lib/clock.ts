@@ -12,7 +12,7 @@ export interface Clock {
   now(): number;
   /** Milliseconds that only ever rise; for deadlines. */
   monotonic(): number;
-  /** Calls `callback` once after `ms`. Returns a function that calls it off. */
+  /** Calls `callback` once after `ms`. Returns a function that cancels it. */
   after(ms: number, callback: () => void): () => void;
   /** Calls `callback` once, when all that arrived in this turn of the event loop was handled. */
   afterTurn(callback: () => void): void;

@@ -61,12 +61,14 @@ export class CommandCursor {
   /**
    * Reads the command at `start`, which has to end at or before `limit`.
    *
-   * @throws {RangeError} It is no command, or not a whole one; says what is wrong.
+   * @throws {RangeError} It is not a command, or not a whole one; says what is wrong.
    */
   moveTo(start: number, limit: number): void {
     const view = this.#view;
     if (limit - start < COMMAND_HEADER_BYTES) {
-      throw new RangeError(`Command has ${limit - start} bytes, expected at least 20`);
+      throw new RangeError(
+        `Command has ${limit - start} bytes, expected at least ${COMMAND_HEADER_BYTES}`,
+      );
     }
     const head = view.getUint32(start, true);
     const keyLength = view.getUint32(start + 4, true);

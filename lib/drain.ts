@@ -1,13 +1,16 @@
 /**
+ * The end of a connection or a server: work that depends on a peer gets a moment to finish, and no
+ * more, since a peer may be gone or never read.
+ *
  * @module
  */
 import type { Clock } from "./clock.ts";
 import { DRAIN_MS } from "./limits.ts";
 
-/** Resolves when `work` is done, or after `DRAIN_MS`: nobody is waited for longer at the end. */
+/** Resolves when `work` is done, or after `DRAIN_MS`. */
 export async function atMostDrainTime(clock: Clock, work: Promise<unknown>): Promise<void> {
   const { promise: timeout, resolve } = Promise.withResolvers<void>();
-  const callOff = clock.after(DRAIN_MS, resolve);
+  const cancel = clock.after(DRAIN_MS, resolve);
   await Promise.race([work, timeout]);
-  callOff();
+  cancel();
 }

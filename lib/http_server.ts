@@ -18,8 +18,6 @@ export interface HttpServer {
    * leaves or the process does; `Deno.serve` cannot cut it off.
    */
   close(): Promise<void>;
-  /** Resolves when the last connection has ended. */
-  readonly finished: Promise<void>;
 }
 
 export interface HttpServerOptions {
@@ -83,10 +81,6 @@ class LastingServer implements HttpServer {
         reason = error;
       }
     }
-  }
-
-  get finished(): Promise<void> {
-    return this.#server.finished;
   }
 
   close(): Promise<void> {

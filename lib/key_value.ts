@@ -30,7 +30,7 @@ export const Outcome = {
   duplicate: 2,
   /** As `duplicate`, but the remembered write was a different one: the caller has a bug. */
   mismatch: 3,
-  /** Refused: `seq` is below what the session remembers, so nobody can tell whether it was applied. */
+  /** Refused: `seq` is below what the session remembers; nobody can tell whether it was applied. */
   stale: 4,
 } as const;
 export type Outcome = typeof Outcome[keyof typeof Outcome];
@@ -38,9 +38,9 @@ export type Outcome = typeof Outcome[keyof typeof Outcome];
 /** The answer to a {@linkcode Command}. */
 export interface Result {
   readonly outcome: Outcome;
-  /** Position of the write in the log of its node, from 1; for `stale` the position of the refusal. */
+  /** Position of the write in the log of its node, from 1; for `stale` that of the refusal. */
   readonly logIndex: number;
-  /** The value that was overwritten or deleted, `""` if there was none, `null` if it is forgotten. */
+  /** The value that was overwritten or deleted; `""` if there was none, `null` if forgotten. */
   readonly prevValue: string | null;
 }
 
@@ -67,8 +67,7 @@ export interface KeyValue {
 
 /** What a service offers beside the store itself. Both answers are JSON values. */
 export interface Service extends KeyValue {
-  /** `status` is `"ok"` or `"degraded"`. */
-  health(): MaybePromise<{ status: string }>;
+  health(): MaybePromise<{ status: "ok" | "degraded" }>;
   metrics(): MaybePromise<unknown>;
 }
 

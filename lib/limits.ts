@@ -1,6 +1,10 @@
 /**
- * Every bound of the system, with its unit. A bound that a user can meet is named in the README's
- * table of limits as well.
+ * The bounds of the system, with their units: how large, how many and how long things may be before
+ * they are refused, closed or let go, and what paces the work on the disk. A bound that a client
+ * can meet is named in the README's table of limits as well.
+ *
+ * Not here: what a config file may say, see `config.ts`, and constants of a single format or
+ * algorithm, which stand beside it.
  *
  * @module
  */
@@ -24,14 +28,16 @@ export const SEQ_MAX = Number.MAX_SAFE_INTEGER;
 export const COMMAND_BYTES_MAX = BODY_BYTES_MAX;
 /** One frame on a link, in bytes without its length field: a command or a value and a header. */
 export const LINK_FRAME_BYTES_MAX = BODY_BYTES_MAX + 1024;
-/**
- * Bytes that may wait on one link: replies of a node before it reads no further requests, and keys
- * and values of requests in the router before it refuses one more.
- */
+/** Bytes that may wait to leave at one end of a link; above that, it reads nothing more. */
 export const LINK_BACKLOG_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Requests that may wait for one node in the router; one more is refused at once. */
 export const WAITING_PER_NODE_MAX = 4096;
+/**
+ * Length of their keys and values together, in UTF-16 units, above which one more is refused. A
+ * unit takes one or two bytes of memory.
+ */
+export const WAITING_TEXT_PER_NODE_MAX = 8 * 1024 * 1024;
 /** Writes that may wait for the log of a node; one more is refused at once. */
 export const WAITING_WRITES_MAX = 4096;
 /** Bytes of commands that may wait for the log of a node; so much can stand in one batch. */
@@ -39,7 +45,7 @@ export const WAITING_WRITE_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Bytes of answers to writes after which a node lets some leave before it makes more. */
 export const ANSWER_BYTES_PER_TURN = 8 * 1024 * 1024;
-/** Bytes of replies that wait on a link for which it is ended: its peer does not take them. */
+/** Unsent reply bytes above which a link is closed: its peer has stopped reading. */
 export const LINK_BACKLOG_BYTES_END = 64 * 1024 * 1024;
 
 /** How long the router tries to have a request answered, in milliseconds. */
@@ -52,19 +58,25 @@ export const CONNECT_TIMEOUT_MS = 2000;
 export const RECONNECT_MS_MIN = 20;
 export const RECONNECT_MS_MAX = 100;
 
-/** Links that a node serves; for one more, one that is not welcome yet is ended, or it itself. */
+/**
+ * Links a node serves. When one more connects, the oldest without a hello is closed; if there is
+ * none, the new one is.
+ */
 export const LINKS_MAX = 64;
 /** How long a link may take until it has said its hello, in milliseconds. */
 export const HELLO_TIMEOUT_MS = 5000;
-/** How long a listener that cannot accept connections waits before it tries again, in milliseconds. */
+/** Delay before a listener that cannot accept connections tries again, in milliseconds. */
 export const ACCEPT_RETRY_MS = 100;
-/** How long it then does not say so again, in milliseconds. */
+/** Minimum interval between two reports of that, in milliseconds. */
 export const ACCEPT_FAILURE_REPORT_MS = 60_000;
 
-/** How long one who stops waits for peers that do not finish, in milliseconds. */
+/**
+ * How long a shutdown waits for its peers, in milliseconds; and a node for a peer that broke the
+ * protocol to read why its link is closed.
+ */
 export const DRAIN_MS = 2000;
 
-/** How long a node whose disk is full refuses writes before it tries the disk again, in milliseconds. */
+/** How long a node whose disk is full refuses writes before it tries again, in milliseconds. */
 export const DISK_RETRY_MS = 200;
 
 /**
@@ -92,18 +104,18 @@ export const SNAPSHOT_SYNC_BYTES = 1024 * 1024;
 /** Bytes of a large file that are given back to the file system at once. */
 export const REMOVE_PIECE_BYTES = 4 * 1024 * 1024;
 
-/** How long the thread that takes snapshots waits for the next one, with its store, in milliseconds. */
+/** How long an idle snapshot thread, which holds a copy of the store, is kept, in milliseconds. */
 export const SNAPSHOT_THREAD_IDLE_MS = 20_000;
 
 /** Sequence numbers that a session remembers, counted down from the highest one it has seen. */
 export const SESSION_WINDOW = 1024;
-/** Sessions that a node remembers; the one that has been idle for longest (in log order) goes first. */
+/** Sessions that a node remembers; the one idle for longest (in log order) goes first. */
 export const SESSIONS_MAX = 100_000;
 /** Bytes of remembered results past which a client's older `prevValue`s are let go. */
 export const SESSION_BYTES_SOFT_MAX = 64 * 1024 * 1024;
 /**
- * Bytes of remembered results past which the clients that have been idle for longest lose theirs, the
- * values first; their older writes are then refused as stale. 100,000 clients without any result take
- * at most 60 MiB of it.
+ * Bytes of remembered results past which the clients that have been idle for longest lose theirs,
+ * the values first; their older writes are then refused as stale. 100,000 clients without any
+ * result take at most 60 MiB of it.
  */
 export const SESSION_BYTES_MAX = 256 * 1024 * 1024;

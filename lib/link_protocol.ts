@@ -15,7 +15,7 @@
  * | 129 | welcome | |
  * | 130 | value | the value |
  * | 131 | missing | |
- * | 132 | result | outcome (1 byte), log index (8), 1 if `prevValue` is known else 0 (1), `prevValue` |
+ * | 132 | result | outcome (1 byte), log index (8), 1 or 0 (1); if 1, `prevValue` |
  * | 133 | json | health or metrics as JSON |
  * | 134 | refused | why, as text; the request may be sent again later |
  * | 135 | full | why, as text; the write was not applied: there is no room for it |
@@ -30,6 +30,8 @@ import type { Outcome, Result } from "./key_value.ts";
 
 export const LINK_VERSION = 2;
 const MAGIC = "sixpaths";
+/** Bytes of a result before its `prevValue`. */
+const RESULT_HEADER_BYTES = 10;
 
 /** Frame types, see the module's own comment. */
 export const FrameType = {
@@ -86,14 +88,17 @@ export function encodeResult(writer: ByteWriter, result: Result): void {
  * @throws {RangeError} It is too short for one.
  */
 export function decodeResult(bytes: Uint8Array<ArrayBuffer>, start: number, end: number): Result {
-  if (end - start < 10) {
-    throw new RangeError(`Result has ${end - start} bytes, expected at least 10`);
+  const prevValueStart = start + RESULT_HEADER_BYTES;
+  if (end < prevValueStart) {
+    throw new RangeError(
+      `Result has ${end - start} bytes, expected at least ${RESULT_HEADER_BYTES}`,
+    );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   return {
     outcome: bytes[start] as Outcome,
     logIndex: getUint53(view, start + 1),
-    prevValue: bytes[start + 9] === 0 ? null : decodeText(bytes, start + 10, end),
+    prevValue: bytes[start + 9] === 0 ? null : decodeText(bytes, prevValueStart, end),
   };
 }
 

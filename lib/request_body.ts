@@ -13,6 +13,7 @@ import { STATUS_CODE } from "@std/http/status";
 import { BadRequestError } from "./api_request.ts";
 import { ByteWriter } from "./byte_writer.ts";
 import type { Clock } from "./clock.ts";
+import { errorMessage } from "./error_message.ts";
 import { UnavailableError } from "./key_value.ts";
 import {
   BODY_BYTES_MAX,
@@ -53,7 +54,7 @@ export class RequestBodies {
     if (request.body === null) return body.written();
     const reader = request.body.getReader();
     let late = false;
-    const callOff = this.#clock.after(BODY_TIMEOUT_MS, () => {
+    const cancel = this.#clock.after(BODY_TIMEOUT_MS, () => {
       late = true;
       letGo(reader);
     });
@@ -65,7 +66,7 @@ export class RequestBodies {
       letGo(reader);
       throw error;
     } finally {
-      callOff();
+      cancel();
       this.#largeBytes -= body.length;
     }
   }
@@ -114,6 +115,5 @@ function tooLate(): BadRequestError {
 }
 
 function broken(cause: unknown): never {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  throw new BadRequestError(`Body did not arrive whole: ${reason}`);
+  throw new BadRequestError(`Body did not arrive whole: ${errorMessage(cause)}`);
 }

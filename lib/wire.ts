@@ -19,6 +19,8 @@ import { LINK_BACKLOG_BYTES_MAX, LINK_FRAME_BYTES_MAX } from "./limits.ts";
 
 const LENGTH_BYTES = 4;
 const HEADER_BYTES = 9;
+/** Of what follows the length field, when the payload is empty. */
+const FRAME_BYTES_MIN = HEADER_BYTES - LENGTH_BYTES;
 const BUFFER_BYTES = 64 * 1024;
 
 /** A byte stream in both directions: a `Deno.Conn`, or a pipe in memory. */
@@ -114,10 +116,10 @@ export class Wire {
   }
 
   /**
-   * Reads frames until the stream ends or the wire is closed. While too much waits to leave, nothing
-   * more is read: who does not take its replies gets no further requests in.
+   * Reads frames until the stream ends or the wire is closed. While too much waits to leave,
+   * nothing more is read: a peer that does not take its replies gets no further requests in.
    *
-   * @throws {RangeError} What arrives is no frame.
+   * @throws {RangeError} What arrives is not a frame.
    */
   async read(handle: FrameHandler): Promise<void> {
     let bytes = new Uint8Array(BUFFER_BYTES);
@@ -147,16 +149,18 @@ export class Wire {
   }
 
   /**
-   * Handles the whole frames among the first `filled` bytes, as long as not too much waits to leave:
-   * small requests may have large replies. Returns how many bytes they were.
+   * Handles the whole frames among the first `filled` bytes, as long as not too much waits to
+   * leave: small requests may have large replies. Returns how many bytes they were.
    */
   #takeFrames(bytes: Uint8Array<ArrayBuffer>, filled: number, handle: FrameHandler): number {
     const view = new DataView(bytes.buffer);
     let start = 0;
     while (filled - start >= LENGTH_BYTES) {
       const length = view.getUint32(start, true);
-      if (length < HEADER_BYTES - LENGTH_BYTES || length > LINK_FRAME_BYTES_MAX) {
-        throw new RangeError(`Frame has ${length} bytes, expected 5 to ${LINK_FRAME_BYTES_MAX}`);
+      if (length < FRAME_BYTES_MIN || length > LINK_FRAME_BYTES_MAX) {
+        throw new RangeError(
+          `Frame has ${length} bytes, expected ${FRAME_BYTES_MIN} to ${LINK_FRAME_BYTES_MAX}`,
+        );
       }
       const end = start + LENGTH_BYTES + length;
       if (end > filled) break;

@@ -35,7 +35,7 @@ export class LinkServer {
     const wire = new Wire(duplex, this.#clock);
     const connection = new Connection(wire, this.#node, this.#nodeId);
     this.#connections.add(connection);
-    const callOff = this.#clock.after(HELLO_TIMEOUT_MS, () => {
+    const cancel = this.#clock.after(HELLO_TIMEOUT_MS, () => {
       if (!connection.welcomed) wire.close();
     });
     try {
@@ -47,7 +47,7 @@ export class LinkServer {
       connection.refuse(0, error instanceof Error ? error.message : String(error));
       await atMostDrainTime(this.#clock, wire.flush());
     } finally {
-      callOff();
+      cancel();
       wire.close();
       this.#connections.delete(connection);
     }
@@ -114,7 +114,9 @@ class Connection {
       case FrameType.metrics:
         return this.#json(id, this.#node.metrics());
       default:
-        throw new RangeError(`Frame type is ${type}, expected 2 to 5`);
+        throw new RangeError(
+          `Frame type is ${type}, expected ${FrameType.get} to ${FrameType.metrics}`,
+        );
     }
   }
 
@@ -125,7 +127,9 @@ class Connection {
     start: number,
     end: number,
   ): void {
-    if (type !== FrameType.hello) throw new RangeError(`Frame type is ${type}, expected 1 first`);
+    if (type !== FrameType.hello) {
+      throw new RangeError(`Frame type is ${type}, expected ${FrameType.hello} first`);
+    }
     const reason = refusesHello(bytes, start, end, this.#nodeId);
     if (reason !== null) throw new RangeError(reason);
     this.welcomed = true;

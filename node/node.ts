@@ -156,7 +156,7 @@ export class Node implements Service {
     return stateHash(this.#shard);
   }
 
-  health(): { status: string; lastIndex: number } {
+  health(): { status: "ok"; lastIndex: number } {
     return { status: "ok", lastIndex: this.lastIndex };
   }
 

@@ -30,8 +30,6 @@ export interface RunningNode {
 }
 
 export interface StartNodeOptions {
-  /** Told what a person who runs the node should know, in one line each. */
-  readonly report?: (line: string) => void;
   /** Bytes that store and sessions may take. Default: 3/4 of the heap limit of V8. */
   readonly memoryBytes?: number;
 }
@@ -47,7 +45,7 @@ export async function startNode(
   config: NodeConfig,
   options: StartNodeOptions = {},
 ): Promise<RunningNode> {
-  const report = options.report ?? console.error;
+  const report = console.error;
   await using resources = new AsyncDisposableStack();
   const { node, log } = resources.use(
     await openNode({
@@ -65,7 +63,7 @@ export async function startNode(
   const links = serveLinks(config, new LinkServer(node, config.id, systemClock), report);
   resources.defer(links.close);
   const { host: hostname, port } = config;
-  const server = serveHttp({ hostname, port, report }, createHandler(node));
+  const server = serveHttp({ hostname, port, report }, createHandler(node, systemClock));
   resources.defer(() => server.close());
 
   const owned = resources.move();

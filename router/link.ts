@@ -1,19 +1,20 @@
 /**
- * The router's end of a link to one node: any number of requests in flight over one connection, which
- * is opened again whenever it breaks. A request outlives the connection: it is sent again on the next
- * one until its deadline, which is safe because the node applies a write once, however often it
- * comes.
+ * The router's end of a link to one node: any number of requests in flight over one connection,
+ * which is opened again whenever it breaks. A request outlives the connection: it is sent again on
+ * the next one until its deadline, which is safe because the node applies a write once, however
+ * often it comes.
  *
  *     connecting ──welcome──▶ up ──broken──▶ waiting ──backoff──▶ connecting …
  *
- * While a link is down requests wait for it, so that a node which restarts fast costs a pause. A node
- * that has been down for longer than a request may wait is answered for at once.
+ * While a link is down requests wait for it, so that a node which restarts fast costs a pause. A
+ * node that has been down for longer than a request may wait is answered for at once.
  *
  * @module
  */
 import type { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { encodeCommand } from "../lib/command_codec.ts";
+import { errorMessage } from "../lib/error_message.ts";
 import {
   type Command,
   InsufficientStorageError,
@@ -23,12 +24,12 @@ import {
 } from "../lib/key_value.ts";
 import {
   CONNECT_TIMEOUT_MS,
-  LINK_BACKLOG_BYTES_MAX,
   PROBE_TIMEOUT_MS,
   RECONNECT_MS_MAX,
   RECONNECT_MS_MIN,
   REQUEST_TIMEOUT_MS,
   WAITING_PER_NODE_MAX,
+  WAITING_TEXT_PER_NODE_MAX,
 } from "../lib/limits.ts";
 import { decodeResult, decodeText, encodeHello, FrameType } from "../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../lib/wire.ts";
@@ -42,8 +43,6 @@ export interface LinkOptions {
   readonly clock: Clock;
   /** From 0 up to 1, for the jitter of the backoff. */
   readonly random: () => number;
-  /** How long a request may take, in milliseconds. */
-  readonly timeoutMs?: number;
 }
 
 /** How often deadlines are looked at, in milliseconds: one timer for all requests of a link. */
@@ -52,8 +51,8 @@ const SWEEP_MS = 100;
 /** A request that has no answer yet. */
 interface Pending {
   readonly type: number;
-  /** Of key and value, about. */
-  readonly bytes: number;
+  /** Of key and value together, in UTF-16 units: to count bytes would take a pass over them. */
+  readonly textLength: number;
   readonly encode: (writer: ByteWriter) => void;
   readonly answer: Answer;
   readonly fail: (error: Error) => void;
@@ -64,7 +63,7 @@ interface Pending {
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Takes a reply; false if it is none to this request. */
+/** Takes a reply; false if no reply to this request has its type. */
 type Answer = (type: number, bytes: Bytes, start: number, end: number) => boolean;
 
 /** The keys of one node, from afar. */
@@ -73,10 +72,9 @@ export class Link implements KeyValue {
   readonly address: string;
   readonly #options: LinkOptions;
   readonly #clock: Clock;
-  readonly #timeoutMs: number;
-  /** By id, in the order of their deadlines save for probes. */
+  /** By id, in the order in which they came. */
   readonly #pending = new Map<number, Pending>();
-  #pendingBytes = 0;
+  #pendingTextLength = 0;
   #nextId = 1;
   /** Null while there is none; of use once the node has welcomed it. */
   #connection: Wire | null = null;
@@ -88,7 +86,7 @@ export class Link implements KeyValue {
   #closed = false;
   /** Ends what the link waits for between two connections. */
   #stopWaiting = () => {};
-  #callOffSweep: (() => void) | null = null;
+  #cancelSweep: (() => void) | null = null;
   readonly #ended: Promise<void>;
 
   constructor(options: LinkOptions) {
@@ -96,7 +94,6 @@ export class Link implements KeyValue {
     this.address = options.address;
     this.#options = options;
     this.#clock = options.clock;
-    this.#timeoutMs = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
     this.#downSince = this.#clock.monotonic();
     this.#ended = this.#run();
   }
@@ -126,8 +123,8 @@ export class Link implements KeyValue {
   write(command: Command): Promise<Result> {
     return new Promise((resolve, reject) => {
       const encode = (writer: ByteWriter) => encodeCommand(writer, command);
-      const size = command.key.length + command.value.length;
-      this.#request(FrameType.write, size, encode, reject, (type, bytes, start, end) => {
+      const textLength = command.key.length + command.value.length;
+      this.#request(FrameType.write, textLength, encode, reject, (type, bytes, start, end) => {
         if (type !== FrameType.result) return false;
         resolve(decodeResult(bytes, start, end));
         return true;
@@ -148,19 +145,19 @@ export class Link implements KeyValue {
   #probe(type: number): Promise<unknown> {
     if (!this.#up) return Promise.reject(this.#unavailable("is down"));
     return new Promise((resolve, reject) => {
-      let callOff = () => {};
+      let cancel = () => {};
       const fail = (error: Error) => {
-        callOff();
+        cancel();
         reject(error);
       };
       const id = this.#request(type, 0, () => {}, fail, (type, bytes, start, end) => {
         if (type !== FrameType.json) return false;
         resolve(parseJson(decodeText(bytes, start, end)));
-        callOff();
+        cancel();
         return true;
       });
-      callOff = this.#clock.after(PROBE_TIMEOUT_MS, () => {
-        this.#pending.delete(id); // a probe counts for no bytes
+      cancel = this.#clock.after(PROBE_TIMEOUT_MS, () => {
+        this.#pending.delete(id); // a probe has no text to count
         reject(this.#unavailable(`did not answer within ${PROBE_TIMEOUT_MS} ms`));
       });
     });
@@ -173,7 +170,7 @@ export class Link implements KeyValue {
    */
   #request(
     type: number,
-    bytes: number,
+    textLength: number,
     encode: (writer: ByteWriter) => void,
     fail: (error: Error) => void,
     answer: Answer,
@@ -182,39 +179,39 @@ export class Link implements KeyValue {
     if (this.#closed || this.#draining && !this.#up) {
       throw this.#unavailable("is not asked any more: the router stops");
     }
-    if (!this.#up && now - this.#downSince > this.#timeoutMs) {
+    if (!this.#up && now - this.#downSince > REQUEST_TIMEOUT_MS) {
       throw this.#unavailable("is down");
     }
-    const full = this.#pendingBytes > LINK_BACKLOG_BYTES_MAX;
+    const full = this.#pendingTextLength > WAITING_TEXT_PER_NODE_MAX;
     if (full || this.#pending.size >= WAITING_PER_NODE_MAX) {
       throw this.#unavailable(`has ${this.#pending.size} requests waiting already`);
     }
     const id = this.#nextId;
     this.#nextId = (id + 1) >>> 0;
-    const deadline = now + this.#timeoutMs;
-    const pending = { type, bytes, encode, fail, answer, deadline, sent: 0 };
+    const deadline = now + REQUEST_TIMEOUT_MS;
+    const pending = { type, textLength, encode, fail, answer, deadline, sent: 0 };
     this.#pending.set(id, pending);
-    this.#pendingBytes += bytes;
+    this.#pendingTextLength += textLength;
     if (this.#up) send(this.#connection!, id, pending);
-    this.#callOffSweep ??= this.#clock.after(SWEEP_MS, () => this.#sweep());
+    this.#cancelSweep ??= this.#clock.after(SWEEP_MS, () => this.#sweep());
     return id;
   }
 
   /** Gives up what has waited for too long, and a connection that says nothing any more. */
   #sweep(): void {
-    this.#callOffSweep = null;
+    this.#cancelSweep = null;
     const now = this.#clock.monotonic();
-    const down = !this.#up && now - this.#downSince > this.#timeoutMs;
+    const down = !this.#up && now - this.#downSince > REQUEST_TIMEOUT_MS;
     for (const [id, pending] of this.#pending) {
       if (pending.deadline > now && !down) continue;
       this.#forget(id, pending);
       pending.fail(this.#unavailable(
-        this.#up ? `did not answer within ${this.#timeoutMs} ms` : "is down",
+        this.#up ? `did not answer within ${REQUEST_TIMEOUT_MS} ms` : "is down",
       ));
-      if (now - this.#lastHeard >= this.#timeoutMs) this.#connection?.close();
+      if (now - this.#lastHeard >= REQUEST_TIMEOUT_MS) this.#connection?.close();
     }
     if (this.#pending.size > 0) {
-      this.#callOffSweep = this.#clock.after(SWEEP_MS, () => this.#sweep());
+      this.#cancelSweep = this.#clock.after(SWEEP_MS, () => this.#sweep());
     }
   }
 
@@ -241,14 +238,14 @@ export class Link implements KeyValue {
   async #connectOnce(): Promise<boolean> {
     const wire = await this.#open();
     if (wire === null) return false;
-    const callOff = this.#clock.after(this.#timeoutMs, () => wire.close());
+    const cancel = this.#clock.after(REQUEST_TIMEOUT_MS, () => wire.close());
     encodeHello(wire.beginFrame(FrameType.hello, 0), this.nodeId);
     wire.endFrame();
     try {
       await wire.read((type, id, bytes, start, end) => {
         this.#lastHeard = this.#clock.monotonic();
         if (this.#up) return this.#receive(type, id, bytes, start, end);
-        callOff();
+        cancel();
         this.#welcome(type, wire, bytes, start, end);
       });
       this.#lastProblem = "the connection ended";
@@ -256,7 +253,7 @@ export class Link implements KeyValue {
       if (!(error instanceof RangeError)) throw error;
       this.#lastProblem = error.message;
     } finally {
-      callOff();
+      cancel();
       wire.close();
       this.#connection = null;
     }
@@ -278,15 +275,15 @@ export class Link implements KeyValue {
     // A machine that is gone refuses nothing: the system would wait for it for minutes, and longer
     // after each packet that is lost, even when it is back.
     const late = new Error(`it accepted no connection within ${CONNECT_TIMEOUT_MS} ms`);
-    const callOff = this.#clock.after(CONNECT_TIMEOUT_MS, () => attempt.abort(late));
+    const cancel = this.#clock.after(CONNECT_TIMEOUT_MS, () => attempt.abort(late));
     try {
       const duplex = await this.#options.connect(attempt.signal);
       return this.#connection = new Wire(duplex, this.#clock);
     } catch (error) {
-      this.#lastProblem = error instanceof Error ? error.message : String(error);
+      this.#lastProblem = errorMessage(error);
       return null;
     } finally {
-      callOff();
+      cancel();
     }
   }
 
@@ -294,13 +291,13 @@ export class Link implements KeyValue {
   #welcome(type: number, wire: Wire, bytes: Bytes, start: number, end: number): void {
     if (type === FrameType.refused) throw new RangeError(decodeText(bytes, start, end));
     if (type !== FrameType.welcome) {
-      throw new RangeError(`First reply has type ${type}, expected 129`);
+      throw new RangeError(`First reply has type ${type}, expected ${FrameType.welcome}`);
     }
     this.#up = true;
     for (const [id, pending] of this.#pending) send(wire, id, pending);
   }
 
-  /** @throws {RangeError} The reply is none. */
+  /** @throws {RangeError} The node refuses the link, or the reply does not fit its request. */
   #receive(type: number, id: number, bytes: Bytes, start: number, end: number): void {
     if (type === FrameType.refused && id === 0) throw new RangeError(decodeText(bytes, start, end));
     const pending = this.#pending.get(id);
@@ -317,14 +314,14 @@ export class Link implements KeyValue {
   }
 
   #forget(id: number, pending: Pending): void {
-    if (this.#pending.delete(id)) this.#pendingBytes -= pending.bytes;
+    if (this.#pending.delete(id)) this.#pendingTextLength -= pending.textLength;
   }
 
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const callOff = this.#clock.after(ms, resolve);
+      const cancel = this.#clock.after(ms, resolve);
       this.#stopWaiting = () => {
-        callOff();
+        cancel();
         resolve();
       };
     });
@@ -341,7 +338,7 @@ export class Link implements KeyValue {
     this.drain();
     this.#closed = true;
     this.#stopWaiting();
-    this.#callOffSweep?.();
+    this.#cancelSweep?.();
     this.#failAll();
     this.#connection?.close();
     await this.#ended;
@@ -351,16 +348,16 @@ export class Link implements KeyValue {
     const error = this.#unavailable("is not asked any more: the router stops");
     for (const pending of this.#pending.values()) pending.fail(error);
     this.#pending.clear();
-    this.#pendingBytes = 0;
+    this.#pendingTextLength = 0;
   }
 }
 
-/** @throws {RangeError} It is no JSON, so the peer is no node of ours. */
+/** @throws {RangeError} It is not JSON, so the peer is not a node of ours. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new RangeError("Reply is no JSON", { cause });
+    throw new RangeError("Reply is not JSON", { cause });
   }
 }
 

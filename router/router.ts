@@ -1,6 +1,6 @@
 /**
- * The router: to its users the whole store, in itself nothing but the links to the nodes. It keeps no
- * state that a restart would lose.
+ * The router: to its users the whole store, in itself nothing but the links to the nodes. It keeps
+ * no state that a restart would lose.
  *
  * @module
  */
@@ -40,7 +40,7 @@ export class Router implements Service {
     return this.#links[this.#owners[slotOf(key)]];
   }
 
-  async health(): Promise<{ status: string; nodes: NodeHealth[] }> {
+  async health(): Promise<{ status: "ok" | "degraded"; nodes: NodeHealth[] }> {
     const nodes = await Promise.all(this.#links.map(healthOf));
     return { status: nodes.every((node) => node.up) ? "ok" : "degraded", nodes };
   }

@@ -17,25 +17,19 @@ export interface RunningRouter {
   close(): Promise<void>;
 }
 
-export interface StartRouterOptions {
-  /** Told what a person who runs the router should know, in one line each. */
-  readonly report?: (line: string) => void;
-}
-
 /**
  * Serves the cluster. No node needs to be up.
  *
  * @throws {Deno.errors.AddrInUse} The port is taken.
  */
-export function startRouter(
-  config: ClusterConfig,
-  options: StartRouterOptions = {},
-): RunningRouter {
+export function startRouter(config: ClusterConfig): RunningRouter {
   const router = new Router(config.nodes.map(openLink));
   const { host: hostname, port } = config.router;
-  const { report = console.error } = options;
   try {
-    const server = serveHttp({ hostname, port, report }, createHandler(router));
+    const server = serveHttp(
+      { hostname, port, report: console.error },
+      createHandler(router, systemClock),
+    );
     return {
       port: server.port,
       async close() {

@@ -1,8 +1,8 @@
 /**
  * Placement: which node owns a key. A key hashes to one of 16,384 slots, and a slot belongs to a
  * node. The slot is the one of Redis Cluster: CRC-16 of the key, or of its `{hash tag}`, so keys
- * with the same tag are on the same node. In one corner the library differs from Redis: a key with an
- * empty tag, as in `a{}{b}`, is hashed from its first brace on where Redis hashes all of it.
+ * with the same tag are on the same node. In one corner the library differs from Redis: a key with
+ * an empty tag, as in `a{}{b}`, is hashed from its first brace on where Redis hashes all of it.
  *
  * @module
  */
@@ -12,8 +12,8 @@ import slotOfKey from "cluster-key-slot";
 export const SLOT_COUNT = 16_384;
 
 /**
- * For each slot the number of its owner, from 0. The owners have neighbouring slots, as evenly as it
- * goes.
+ * For each slot the number of its owner, from 0. Each owner has adjacent slots, and as many as any
+ * other, give or take one.
  */
 export function assignSlots(nodeCount: number): Uint16Array {
   const owners = new Uint16Array(SLOT_COUNT);

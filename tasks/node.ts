@@ -36,10 +36,7 @@ export async function run(args: string[]): Promise<number> {
   const stop = flags.supervised ? Promise.race([stopSignal(), endOfInput()]) : stopSignal();
   try {
     // A replay that is under way when the node is to stop has accepted nothing: it is left there.
-    const node = await Promise.race([
-      startNode(config, { report: console.error, memoryBytes }),
-      stop,
-    ]);
+    const node = await Promise.race([startNode(config, { memoryBytes }), stop]);
     if (node) await serve(node, config, stop);
   } catch (error) {
     throw explain(error, config);

@@ -1,4 +1,5 @@
 import { createHandler } from "../lib/api.ts";
+import { systemClock } from "../lib/clock.ts";
 import { startNode } from "../node/server.ts";
 import { startRouter } from "../router/server.ts";
 import { HttpKeyValue } from "../tasks/simulate/http_key_value.ts";
@@ -23,7 +24,7 @@ testKeyValue("Router", async () => {
 
 testKeyValue("HTTP front of a router", async () => {
   const cluster = await startMemoryCluster(6);
-  const store = new HttpKeyValue("http://memory", createHandler(cluster.router));
+  const store = new HttpKeyValue("http://memory", createHandler(cluster.router, systemClock));
   return { store, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
 });
 

@@ -6,6 +6,7 @@
  */
 
 import { createHandler } from "../../lib/api.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { Outcome, type Result, type Service } from "../../lib/key_value.ts";
 import { formatReadyLine } from "../ready_line.ts";
 import { endOfInput } from "../stop_request.ts";
@@ -25,7 +26,7 @@ if (import.meta.main) {
   const port = Number(Deno.args[0]);
   const server = Deno.serve(
     { hostname: "127.0.0.1", port, onListen() {} },
-    createHandler(CONSTANT),
+    createHandler(CONSTANT, systemClock),
   );
   console.log(formatReadyLine({ id: "api", pid: Deno.pid }));
   await endOfInput();

@@ -37,17 +37,20 @@ export class HttpKeyValue implements KeyValue {
     const [path, fields] = kind === CommandKind.put
       ? ["/put", { client, seq, key, value }]
       : ["/delete", { client, seq, key }];
-    const init = { method: "POST", body: JSON.stringify(fields) };
-    const response = await this.#handle(new Request(this.#base + path, init));
-    const body = await response.json();
+    const body = new TextEncoder().encode(JSON.stringify(fields));
+    // A client says how long its body is; a `Request` that no client sends does not by itself.
+    const headers = { "content-length": `${body.length}` };
+    const request = new Request(this.#base + path, { method: "POST", headers, body });
+    const response = await this.#handle(request);
+    const result = await response.json();
     if (response.status === 409) return { outcome: Outcome.stale, logIndex: 0, prevValue: null };
-    requireDone(response, body);
-    const outcome = body.mismatch
+    requireDone(response, result);
+    const outcome = result.mismatch
       ? Outcome.mismatch
-      : body.duplicate
+      : result.duplicate
       ? Outcome.duplicate
       : Outcome.applied;
-    return { outcome, logIndex: body.logIndex, prevValue: body.prevValue };
+    return { outcome, logIndex: result.logIndex, prevValue: result.prevValue };
   }
 }
 

@@ -195,9 +195,9 @@ export class SimulatedClient {
   #patiently(answer: Promise<() => void>): Promise<(() => void) | null> {
     return new Promise((resolve) => {
       const patienceMs = this.#random.integer(...PATIENCE_MS);
-      const callOff = this.#world.time.schedule(patienceMs, () => resolve(null));
+      const cancel = this.#world.time.schedule(patienceMs, () => resolve(null));
       answer.catch((error) => this.#unanswered(error)).then((take) => {
-        callOff();
+        cancel();
         resolve(take);
       });
     });

@@ -156,7 +156,7 @@ export class SimulatedNode {
     this.#compareState(opened, "after its start");
     this.#repair(); // what has done no harm so far should do none later either
     process.links = new LinkServer(opened.node, this.id, process.clock);
-    process.handle = createHandler(opened.node);
+    process.handle = createHandler(opened.node, process.clock);
     const accept = (duplex: Duplex) => void process.links!.serve(duplex);
     this.#world.network.listen(this.id, accept);
     this.#note(`serves from index ${opened.node.lastIndex}`);

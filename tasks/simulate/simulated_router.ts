@@ -58,7 +58,7 @@ export class SimulatedRouter {
         random: () => this.#random.fraction(),
       })
     ));
-    this.#process = { name, clock, router, handle: createHandler(router) };
+    this.#process = { name, clock, router, handle: createHandler(router, clock) };
   }
 
   /** Ends the process at once. What it has sent may still arrive, even after the next one is there. */

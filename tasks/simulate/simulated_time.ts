@@ -8,7 +8,7 @@ import type { Clock } from "../../lib/clock.ts";
 
 interface Event {
   readonly atMs: number;
-  /** Null once it was called off. */
+  /** Null once it was cancelled. */
   callback: (() => void) | null;
 }
 
@@ -23,7 +23,7 @@ export class SimulatedTime {
     return this.#nowMs;
   }
 
-  /** Calls `callback` after `ms`. Returns a function that calls it off. */
+  /** Calls `callback` after `ms`. Returns a function that cancels it. */
   schedule(ms: number, callback: () => void): () => void {
     const event: Event = { atMs: this.#nowMs + ms, callback };
     this.#events.splice(this.#placeOf(event.atMs), 0, event);

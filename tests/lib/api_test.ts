@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { createHandler, type Handler } from "../../lib/api.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { InsufficientStorageError, type Service, UnavailableError } from "../../lib/key_value.ts";
 import { BODY_BYTES_MAX, KEY_BYTES_MAX, SESSION_WINDOW } from "../../lib/limits.ts";
 import { MemoryNode, startMemoryCluster } from "../memory_cluster.ts";
@@ -13,12 +14,12 @@ interface Answer {
   body: string;
 }
 
-/** The HTTP front of something, and requests to it. */
+/** The HTTP front of a service, and requests to it. */
 class Front {
   readonly #handle: Handler;
 
-  constructor(handle: Handler) {
-    this.#handle = handle;
+  constructor(service: Service) {
+    this.#handle = createHandler(service, systemClock);
   }
 
   async send(target: string, init?: RequestInit): Promise<Response> {
@@ -80,7 +81,7 @@ function testFronts(sentence: string, run: (front: Front) => Promise<void>): voi
   for (const [name, open] of [["a node", openNode], ["a router", openRouter]] as const) {
     Deno.test(`HTTP front of ${name} ${sentence}`, async () => {
       await using opened = await open();
-      await run(new Front(createHandler(opened.service)));
+      await run(new Front(opened.service));
     });
   }
 }
@@ -317,7 +318,7 @@ testFronts("takes a body of exactly 1 MiB, with or without a length", async (fro
 
 Deno.test("HTTP front of a node tells its health", async () => {
   await using opened = await openNode();
-  const front = new Front(createHandler(opened.service));
+  const front = new Front(opened.service);
   assertEquals(await front.get("/health"), { status: 200, body: `{"status":"ok","lastIndex":0}` });
   await front.put(1, "k", "v");
   assertEquals(await front.get("/health"), { status: 200, body: `{"status":"ok","lastIndex":1}` });
@@ -325,7 +326,7 @@ Deno.test("HTTP front of a node tells its health", async () => {
 
 Deno.test("HTTP front of a node counts what it did", async () => {
   await using opened = await openNode();
-  const front = new Front(createHandler(opened.service));
+  const front = new Front(opened.service);
   await front.put(1, "k", "v");
   await front.put(1, "k", "v");
   await front.delete(2, "k");
@@ -370,7 +371,7 @@ async function assertAnsweredLater(error: Error, status: number): Promise<void> 
   ];
   for (const service of failing) {
     for (const [target, init] of EACH_KIND) {
-      const response = await new Front(createHandler(service)).send(target, init);
+      const response = await new Front(service).send(target, init);
       assertEquals(response.headers.get("retry-after"), "1", target);
       assertEquals(response.headers.get("cache-control"), "no-store", target);
       const expected = { status, body: JSON.stringify({ error: error.message }) };
@@ -393,7 +394,7 @@ Deno.test("HTTP front keeps what broke inside it from the client, and prints it"
   const { error: print } = console;
   console.error = (...values) => printed.push(...values);
   try {
-    const front = new Front(createHandler(serviceOf(() => Promise.reject(error))));
+    const front = new Front(serviceOf(() => Promise.reject(error)));
     for (const [target, init] of EACH_KIND) {
       const expected = { status: 500, body: `{"error":"Server failed to answer this request"}` };
       assertEquals(await answerOf(await front.send(target, init)), expected, target);
@@ -405,9 +406,9 @@ Deno.test("HTTP front keeps what broke inside it from the client, and prints it"
 });
 
 Deno.test("HTTP front answers 503 while the health of its service is not ok", async () => {
-  const health = { status: "degraded", nodes: [] };
+  const health = { status: "degraded" as const, nodes: [] };
   const service = { ...serviceOf(() => Promise.reject(new Error())), health: () => health };
-  assertEquals(await new Front(createHandler(service)).get("/health"), {
+  assertEquals(await new Front(service).get("/health"), {
     status: 503,
     body: `{"status":"degraded","nodes":[]}`,
   });

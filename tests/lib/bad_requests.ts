@@ -34,8 +34,8 @@ const FIELDS = { client: "c", seq: 1, key: "k", value: "v" };
 const PUT_FIELDS = `"client", "seq", "key", "value"`;
 const DELETE_FIELDS = `"client", "seq", "key"`;
 const BEFORE_VALUE = `{"client":"c","seq":1,"key":"k","value":"`;
-const NO_JSON = "Body is no JSON: ";
-const NO_UTF8 = "Body is not UTF-8, expected JSON in UTF-8";
+const NOT_JSON = "Body is not JSON: ";
+const NOT_UTF8 = "Body is not UTF-8, expected JSON in UTF-8";
 const NO_SURROGATES = "expected no lone surrogates: they have no UTF-8";
 const PATHS = "expected one of /put, /delete, /get, /health, /metrics";
 
@@ -89,22 +89,22 @@ function unparsableBodies(): BadRequest[] {
     ["a code point above U+10FFFF", [0xf4, 0x90, 0x80, 0x80]],
   ];
   return [
-    ...texts.map(([name, text]) => post(name, { body: text, error: NO_JSON, goesOn: true })),
+    ...texts.map(([name, text]) => post(name, { body: text, error: NOT_JSON, goesOn: true })),
     ...bytes.map(([name, inValue]) => {
       const body = concat(BEFORE_VALUE, Uint8Array.from(inValue), `"}`);
-      return post(`${name} in the value`, { body, error: NO_UTF8 });
+      return post(`${name} in the value`, { body, error: NOT_UTF8 });
     }),
     post("a byte order mark and bytes that no UTF-8 has", {
       body: concat(`\ufeff${BEFORE_VALUE}`, Uint8Array.of(0xff, 0x20, 0xf0, 0x9f), `"}`),
-      error: NO_UTF8,
+      error: NOT_UTF8,
     }),
     post("a body that ends inside a character", {
       body: concat(BEFORE_VALUE, Uint8Array.of(0xf0, 0x9f, 0x98)),
-      error: NO_UTF8,
+      error: NOT_UTF8,
     }),
     post("a body in UTF-16", {
       body: new Uint8Array(Uint16Array.from(`\ufeff${whole}`, (c) => c.charCodeAt(0)).buffer),
-      error: NO_UTF8,
+      error: NOT_UTF8,
     }),
   ];
 }

@@ -54,7 +54,7 @@ Deno.test("CommandCursor reads back any commands, one after the other", () => {
   }));
 });
 
-Deno.test("CommandCursor refuses what is no command", () => {
+Deno.test("CommandCursor refuses what is not a command", () => {
   const whole = encode({ kind: CommandKind.put, client: "c", seq: 1, key: "k", value: "v" });
   const spoilt: Record<string, [offset: number, byte: number]> = {
     "no kind": [0, 0],

@@ -133,7 +133,8 @@ const SPOILED: [name: string, spoil: Spoil, problems: string[]][] = [
     `nodes[1].data is "data/n1", expected a directory apart from nodes[0].data, which is "data/n1"`,
   ]],
   ["a data directory that is taken in other words", (c) => c.nodes[1].data = "data/x/../n1/", [
-    `nodes[1].data is "data/n1/", expected a directory apart from nodes[0].data, which is "data/n1"`,
+    `nodes[1].data is "data/n1/", ` +
+    `expected a directory apart from nodes[0].data, which is "data/n1"`,
   ]],
   ["a data directory inside another", (c) => c.nodes[2].data = "data/n1/deep", [
     `nodes[2].data is "data/n1/deep", ` +

@@ -12,7 +12,7 @@ import { ManualClock } from "../manual_clock.ts";
 import { until } from "../until.ts";
 
 const PIECE_BYTES = 1024;
-const NO_UTF8 = "Body is not UTF-8, expected JSON in UTF-8";
+const NOT_UTF8 = "Body is not UTF-8, expected JSON in UTF-8";
 
 function encode(value: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(value);
@@ -45,7 +45,7 @@ function readBody(request: Request): Promise<string> {
   return new RequestBodies(new ManualClock()).read(request);
 }
 
-Deno.test("RequestBodies.read() puts pieces of any size together, cut inside characters too", async () => {
+Deno.test("RequestBodies.read() joins pieces of any size, cut inside characters too", async () => {
   const expected = `{"value":"é€😀\ufffd\u2028\0"}`;
   const bytes = encode(expected);
   for (let pieceBytes = 1; pieceBytes <= bytes.length; pieceBytes++) {
@@ -59,13 +59,13 @@ Deno.test("RequestBodies.read() puts pieces of any size together, cut inside cha
 /** Where the parts of UTF-8 begin and end: whatever is wrong shows with one of these bytes. */
 const EDGES = Uint8Array.fromHex("41808f909fa0bbbfc1c2dfe0edeff0f4f5ff");
 
-Deno.test("RequestBodies.read() refuses any three bytes that are not UTF-8, and no others", async () => {
+Deno.test("RequestBodies.read() refuses triples that are not UTF-8, and no others", async () => {
   const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const edges = [...EDGES];
   const triples = edges.flatMap((a) => edges.flatMap((b) => edges.map((c) => [a, b, c])));
   for (const triple of triples) {
     const body = Uint8Array.from(triple);
-    let expected = NO_UTF8;
+    let expected = NOT_UTF8;
     try {
       expected = strict.decode(body);
     } catch { /* it is not UTF-8 */ }
@@ -107,7 +107,7 @@ Deno.test("RequestBodies.read() reads nothing of a body that says it is too long
   assertEquals([error.status, asked, request.bodyUsed], [413, 0, false]);
 });
 
-Deno.test("RequestBodies.read() refuses a body that breaks off, with or without a length", async () => {
+Deno.test("RequestBodies.read() refuses a body that breaks off, with a length or not", async () => {
   for (const headers of [undefined, { "content-length": "500" }]) {
     const pieces = [encode(`{"client":`)];
     const request = requestOf(() => {
@@ -149,7 +149,7 @@ class UnfinishedBody {
 
 const LARGE = [undefined, { "content-length": `${SMALL_BODY_BYTES_MAX + 1}` }];
 
-Deno.test("RequestBodies gives up a large body that does not end, and leaves no timer", async () => {
+Deno.test("RequestBodies gives up a large body without an end, and leaves no timer", async () => {
   for (const headers of LARGE) {
     const clock = new ManualClock();
     const held = new UnfinishedBody(0, headers);
@@ -163,7 +163,7 @@ Deno.test("RequestBodies gives up a large body that does not end, and leaves no 
   }
 });
 
-Deno.test("RequestBodies takes large bodies up to a sum, and again when they are gone", async () => {
+Deno.test("RequestBodies takes large bodies up to a sum, and more when they are gone", async () => {
   const clock = new ManualClock();
   const bodies = new RequestBodies(clock);
   const reading: Promise<unknown>[] = [];

@@ -59,7 +59,7 @@ Deno.test("Wire sends what comes within one turn in one write", async () => {
   assertEquals(frames.length, 50);
 });
 
-Deno.test("Wire refuses a frame that is too long or too short, and reads nothing of it", async () => {
+Deno.test("Wire refuses a frame that is too long or too short, and reads none of it", async () => {
   for (const length of [0, 4, LINK_FRAME_BYTES_MAX + 1, 0xffffffff]) {
     const [here, there] = pipe();
     const header = new Uint8Array(9);
@@ -93,7 +93,7 @@ Deno.test("Wire drops a frame that the connection cut off", async () => {
 });
 
 for (const how of ["one by one", "in one piece"]) {
-  Deno.test(`Wire takes no more requests, sent ${how}, while its peer takes no replies`, async () => {
+  Deno.test(`Wire takes no more requests, sent ${how}, while its replies wait`, async () => {
     await assertBacklogBounded(how === "in one piece");
   });
 }
@@ -136,7 +136,7 @@ function turnEnd(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-Deno.test("Wire goes on after a write that took along what the next was scheduled for", async () => {
+Deno.test("Wire goes on after a write that took along what the next one was for", async () => {
   const [here, there] = pipe();
   let release = () => {};
   let held: Promise<void> | undefined = new Promise((resolve) => release = resolve);

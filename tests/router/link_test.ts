@@ -74,7 +74,7 @@ Deno.test("Link sends what waits for it as soon as it is up", async () => {
   await node.stop();
 });
 
-Deno.test("Link sends again, on the next connection, what the last one did not answer", async () => {
+Deno.test("Link sends again, on its next connection, what the last did not answer", async () => {
   const node = await new MemoryNode("n1").start();
   const { clock, link, attempt } = setUp();
   // A node that takes everything and dies before it answers, after it has applied the write.
@@ -123,7 +123,7 @@ Deno.test("Link gives up a request at its deadline, and says of whom it is", asy
   await link.close();
 });
 
-Deno.test("Link to a node that is down fails what waits when it has been down for too long", async () => {
+Deno.test("Link fails what waits for a node that has been down for too long", async () => {
   const { clock, link, attempt } = setUp();
   const read = assertRejects(() => link.get("k"), UnavailableError, `Node "n1" at test:1 is down`);
   (await attempt()).refuse();
@@ -236,7 +236,7 @@ Deno.test("Link gives up an attempt to connect that nobody answers, and tries ag
   await link.close();
 });
 
-Deno.test("Link that has sent a write twice does not take the refusal of one copy for certain", async () => {
+Deno.test("Link that has sent a write twice does not trust the refusal of one copy", async () => {
   for (const [copies, kind] of [[1, InsufficientStorageError], [2, UnavailableError]] as const) {
     const { clock, link, attempt } = setUp();
     const written = assertRejects(() => link.write(put(1)), kind, "Disk is full");
@@ -245,7 +245,8 @@ Deno.test("Link that has sent a write twice does not take the refusal of one cop
       (await attempt()).accept(near);
       const wire = new Wire(far, clock);
       await wire.read((type, id) => {
-        if (type === FrameType.write && copy < copies) return wire.close(); // it may still be on its way
+        // This copy may still be on its way.
+        if (type === FrameType.write && copy < copies) return wire.close();
         if (type === FrameType.hello) wire.beginFrame(FrameType.welcome, id);
         else wire.beginFrame(FrameType.full, id).text("Disk is full");
         wire.endFrame();
