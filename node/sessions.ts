@@ -20,7 +20,6 @@
  *
  * @module
  */
-import { getUint53, setUint53 } from "../lib/byte_writer.ts";
 import { Outcome, type Result } from "../lib/key_value.ts";
 import {
   CLIENT_BYTES_MAX,
@@ -30,18 +29,10 @@ import {
   SESSIONS_MAX,
 } from "../lib/limits.ts";
 import { copyBytes, expectEqual } from "./arena.ts";
+import { decodeFields, ResultEncoder } from "./result_codec.ts";
 import { SessionResults } from "./session_results.ts";
 import { SessionRow } from "./session_row.ts";
 import { Table, type TableOptions } from "./table.ts";
-
-// A result as bytes, as snapshots have it.
-const SEQ_OFFSET = 0;
-const LOG_INDEX_OFFSET = 8;
-const FINGERPRINT_OFFSET = 16;
-const FLAGS_OFFSET = 20;
-const PREV_VALUE_OFFSET = 24;
-/** Flag: `prevValue` was let go. */
-const FORGOTTEN = 1;
 
 /** The bounds of sessions, and the sizes of tables; each has its default. */
 export interface SessionsOptions extends TableOptions {
@@ -58,25 +49,6 @@ export interface SessionState {
   readonly latest: number;
   /** The highest one whose result was let go to make room; 0 if none was. */
   readonly floor: number;
-}
-
-/** A result as people read it. */
-export interface RememberedResult {
-  readonly seq: number;
-  readonly logIndex: number;
-  readonly prevValue: string | null;
-}
-
-/** Reads a result as {@linkcode Sessions.resultsOf} has it. */
-export function decodeResult(bytes: Uint8Array): RememberedResult {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const isForgotten = view.getUint32(FLAGS_OFFSET, true) === FORGOTTEN;
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  return {
-    seq: getUint53(view, SEQ_OFFSET),
-    logIndex: getUint53(view, LOG_INDEX_OFFSET),
-    prevValue: isForgotten ? null : decoder.decode(bytes.subarray(PREV_VALUE_OFFSET)),
-  };
 }
 
 /** The sessions of one node. */
@@ -275,26 +247,13 @@ export class Sessions {
   }
 
   /**
-   * The results of a session, the one with the highest sequence number first, each as bytes that are
-   * valid until the next one is taken.
+   * The results of a session, the one with the highest sequence number first, each in the form of
+   * `result_codec.ts`, in bytes that are valid until the next one is taken.
    */
   *resultsOf(session: number): Generator<Uint8Array> {
-    const results = this.#results;
-    let bytes = new Uint8Array(1024);
-    let view = new DataView(bytes.buffer);
-    for (let row = results.count(session) - 1; row >= 0; row--) {
-      const prevLength = results.prevLengthOf(session, row);
-      const length = PREV_VALUE_OFFSET + Math.max(0, prevLength);
-      if (length > bytes.length) {
-        bytes = new Uint8Array(2 * length);
-        view = new DataView(bytes.buffer);
-      }
-      setUint53(view, SEQ_OFFSET, results.seqOf(session, row));
-      setUint53(view, LOG_INDEX_OFFSET, results.logIndexOf(session, row));
-      view.setUint32(FINGERPRINT_OFFSET, results.fingerprintOf(session, row), true);
-      view.setUint32(FLAGS_OFFSET, prevLength < 0 ? FORGOTTEN : 0, true);
-      results.copyPrevValue(session, row, bytes, PREV_VALUE_OFFSET);
-      yield bytes.subarray(0, length);
+    const encoder = new ResultEncoder(this.#results);
+    for (let row = this.#results.count(session) - 1; row >= 0; row--) {
+      yield encoder.encode(session, row);
     }
   }
 
@@ -307,20 +266,17 @@ export class Sessions {
     return session;
   }
 
-  /** Adds a result of this session, as {@linkcode resultsOf} has it. */
+  /** Adds a result of this session, from bytes as {@linkcode resultsOf} has them. */
   restoreResult(session: number, bytes: Uint8Array, start: number, end: number): void {
     const results = this.#results;
-    const view = new DataView(bytes.buffer, bytes.byteOffset + start, PREV_VALUE_OFFSET);
-    const seq = getUint53(view, SEQ_OFFSET);
+    const { seq, logIndex, fingerprint, isForgotten, prevStart } = decodeFields(bytes, start);
     if (seq <= this.#staleUpTo(session)) return;
     const row = results.search(session, seq);
-    const fingerprint = view.getUint32(FINGERPRINT_OFFSET, true);
-    results.insert(session, row, seq, getUint53(view, LOG_INDEX_OFFSET), fingerprint);
-    const prevStart = start + PREV_VALUE_OFFSET;
+    results.insert(session, row, seq, logIndex, fingerprint);
     if (end > prevStart) {
       const target = results.addPrevValue(session, row, end - prevStart);
       copyBytes(bytes, prevStart, end, target, results.prevOffsetOf(session, row));
-    } else if (view.getUint32(FLAGS_OFFSET, true) === FORGOTTEN) {
+    } else if (isForgotten) {
       results.markForgotten(session, row);
     }
     results.settle();

@@ -28,7 +28,7 @@
  * | --- | --- | --- |
  * | 4 | 1 | 2 |
  * | 4 | client length c, in bytes | length r, in bytes |
- * | 24 or r | highest seq, seq applied last, floor: 8 each | as `sessions.ts` has it |
+ * | 24 or r | highest seq, seq applied last, floor: 8 each | see `result_codec.ts` |
  * | c or 0 | client | |
  *
  * Body of the *seal*: the number of keys and of sessions, the time of the last batch, and the two
