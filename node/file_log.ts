@@ -8,15 +8,8 @@ import { join } from "@std/path";
 import { FILL_BYTES, SEGMENT_BYTES } from "../lib/limits.ts";
 import { UnavailableError } from "../lib/key_value.ts";
 import { type DirectoryScan, isCovered, missingLog, scanDirectory } from "./directory_scan.ts";
-import {
-  createFile,
-  type Disk,
-  type DiskFile,
-  readBytes,
-  refusalOf,
-  settled,
-  writeBytes,
-} from "./disk.ts";
+import { createFile, type Disk, type DiskFile, readBytes, writeBytes } from "./disk.ts";
+import { asRefusal, synced } from "./disk_errors.ts";
 import type { Log, LogVisitor, SnapshotInfo } from "./log.ts";
 import {
   encodeFileHeader,
@@ -228,7 +221,7 @@ export class FileLog implements Log {
       if (this.#unsealed !== undefined) await this.#leaveSegment(this.#unsealed);
       await step();
     } catch (error) {
-      const refusal = refusalOf(error);
+      const refusal = asRefusal(error);
       if (refusal === null) this.#failure = error;
       throw refusal ?? error;
     }
@@ -290,12 +283,12 @@ export class FileLog implements Log {
    * take a frame always, as its place was filled with zeros; one that copies on write may not.
    */
   async #takeBack(length: number, error: unknown): Promise<never> {
-    if (refusalOf(error) === null) throw error;
+    if (asRefusal(error) === null) throw error;
     this.#spoiledBytes = length;
     try {
       await this.#wipe();
     } catch (cause) {
-      if (refusalOf(cause) === null) throw cause;
+      if (asRefusal(cause) === null) throw cause;
       throw new UnavailableError(
         "Disk is full, and cannot take back a part of a batch: whether this write will be applied " +
           "is unknown until there is space",
@@ -314,7 +307,7 @@ export class FileLog implements Log {
 
   #sync(file: DiskFile): Promise<void> {
     this.#syncs++;
-    return settled(file.syncData());
+    return synced(file.syncData());
   }
 
   /** Writes zeros up to `needed` at least, in whole steps, and makes them durable. */

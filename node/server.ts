@@ -10,9 +10,9 @@ import { systemClock } from "../lib/clock.ts";
 import { formatAddress, type NodeConfig } from "../lib/config.ts";
 import { serveHttp } from "../lib/http_server.ts";
 import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
-import { realDisk } from "./disk.ts";
 import { LinkServer } from "./link_server.ts";
 import { openNode } from "./open_node.ts";
+import { realDisk } from "./real_disk.ts";
 import { inThread } from "./snapshot_thread.ts";
 
 /** A node that serves. */

@@ -7,8 +7,8 @@
  */
 /// <reference no-default-lib="true" />
 /// <reference lib="deno.worker" />
-import { realDisk } from "./disk.ts";
 import type { SnapshotInfo } from "./log.ts";
+import { realDisk } from "./real_disk.ts";
 import { SnapshotMaker } from "./snapshot.ts";
 
 /** What the thread is told: always the same directory. */

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
 import { InsufficientStorageError, UnavailableError } from "../../lib/key_value.ts";
-import { SyncError } from "../../node/disk.ts";
+import { SyncError } from "../../node/disk_errors.ts";
 import { FileLog } from "../../node/file_log.ts";
 import { isRefusal } from "../../node/log.ts";
 import { SECTOR_BYTES } from "../../node/log_format.ts";

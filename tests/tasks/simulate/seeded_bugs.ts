@@ -42,7 +42,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: "a failed sync is taken for done",
-    file: "node/disk.ts",
+    file: "node/disk_errors.ts",
     find: "throw new SyncError(`Cannot sync: ${reasonOf(cause)}`, { cause });",
     replace: "",
     seeds: 150,
@@ -79,7 +79,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "the directory of a new segment is not synced",
     file: "node/disk.ts",
-    find: "await settled(disk.syncDirectory(directory));",
+    find: "await synced(disk.syncDirectory(directory));",
     replace: "",
     seeds: 60,
   },
