@@ -9,10 +9,10 @@ import { join } from "@std/path";
 import { SNAPSHOT_SYNC_BYTES } from "../lib/limits.ts";
 import { scanDirectory } from "./directory_scan.ts";
 import { type Disk, type DiskFile, writeBytes } from "./disk.ts";
+import { FrameBuffer } from "./frame_buffer.ts";
 import type { SnapshotInfo } from "./log.ts";
 import {
   encodeFileHeader,
-  encodeFrame,
   type FileHeader,
   frameBytes,
   indexOfName,
@@ -142,7 +142,7 @@ class FrameWriter {
   #offset = SECTOR_BYTES;
   #syncedTo = 0;
   #nextItem = 1;
-  #frame = new Uint8Array(0);
+  readonly #frames = new FrameBuffer();
 
   constructor(file: DiskFile, header: FileHeader) {
     const { sector, checksum } = encodeFileHeader(Mark.snapshot, header);
@@ -156,12 +156,9 @@ class FrameWriter {
   }
 
   write({ kind, body, count }: SnapshotPart): void {
-    const length = frameBytes(body.length);
-    if (this.#frame.length < length) this.#frame = new Uint8Array(length * 2);
     const frame = { kind, firstIndex: this.#nextItem, count, chain: this.#chain };
-    this.#chain = encodeFrame(this.#frame, body, frame);
-    writeBytes(this.#file, this.#frame.subarray(0, length), this.#offset);
-    this.#offset += length;
+    this.#chain = this.#frames.write(this.#file, this.#offset, body, frame);
+    this.#offset += frameBytes(body.length);
     this.#nextItem += count;
   }
 

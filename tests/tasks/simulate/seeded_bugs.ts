@@ -20,16 +20,16 @@ export interface SeededBug {
 export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "a batch is not synced",
-    file: "node/file_log.ts",
-    find: "return this.#sync(file).then(() => {",
+    file: "node/segment_writer.ts",
+    find: "return this.sync().then(() => {",
     replace: "return Promise.resolve().then(() => {",
     seeds: 60,
   },
   {
     name: "a write is answered before its sync has ended",
-    file: "node/file_log.ts",
-    find: "return this.#sync(file).then(() => {",
-    replace: "this.#sync(file).catch(() => {}); return Promise.resolve().then(() => {",
+    file: "node/segment_writer.ts",
+    find: "return this.sync().then(() => {",
+    replace: "this.sync().catch(() => {}); return Promise.resolve().then(() => {",
     seeds: 60,
   },
   {
@@ -50,8 +50,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "what a restart read is not written again",
     file: "node/file_log.ts",
-    find: "if (segment.lastFrame > 0) {",
-    replace: "if (false as boolean) {",
+    find: "if (scan.lastFrame > 0) segment.writeAgain(scan.lastFrame);",
+    replace: "",
     seeds: 150,
   },
   {
@@ -86,22 +86,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "a segment is left without its seal",
     file: "node/file_log.ts",
-    find: "await this.#seal(file, tail, chain, this.#lastIndex + 1);",
-    replace: "void chain;",
+    find: "await segment.seal();\n    this.#unsealed = undefined;",
+    replace: "this.#unsealed = undefined;",
     seeds: 60,
   },
   {
     name: "zeros ahead of the frames are not synced",
-    file: "node/file_log.ts",
-    find: "await this.#sync(this.#file!);\n    this.#filled = filled;",
+    file: "node/segment_writer.ts",
+    find: "await this.sync();\n    this.#filled = filled;",
     replace: "this.#filled = filled;",
     seeds: 1500,
     isSlow: true,
   },
   {
     name: "half a frame stays when the disk was full",
-    file: "node/file_log.ts",
-    find: "    this.#spoiledBytes = length;\n    try {\n      await this.#wipe();",
+    file: "node/segment_writer.ts",
+    find: "    this.#spoiledBytes = length;\n    try {\n      await this.wipe();",
     replace: "    try {\n      void length;",
     seeds: 1500,
     isSlow: true,
