@@ -13,6 +13,8 @@
  */
 
 import { Buffer } from "node:buffer";
+import { copyBytes } from "./copy_bytes.ts";
+import { expectEqual } from "./invariant.ts";
 
 /** Size of a chunk of an arena, and of the largest entry, in bytes. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
@@ -24,8 +26,6 @@ const RECLAIM_FACTOR = 8;
 /** Entries that one call walks at most: half a millisecond's work, each being a cache miss. */
 const RECLAIM_ENTRIES_MAX = 1024;
 
-/** Up to here a loop copies as fast as a native function, and needs no view of the source. */
-const LOOP_LENGTH_MAX = 128;
 /** Up to here `Buffer` decodes faster than a `TextDecoder`, whose call costs more. */
 const BUFFER_TEXT_BYTES_MAX = 256;
 // By default a decoder drops U+FEFF at the start of a text.
@@ -100,7 +100,7 @@ export class Arena {
 
   /**
    * @param chunkBytes Size of a chunk in bytes, a power of two from 16.
-   * @throws {RangeError} It is none.
+   * @throws {RangeError} It is not a power of two, or below 16.
    */
   constructor(owner: ArenaOwner, chunkBytes: number) {
     if (chunkBytes < 16 || !Number.isInteger(Math.log2(chunkBytes))) {
@@ -296,27 +296,5 @@ export class Arena {
           `expected at most ${chunk.used}`,
       );
     }
-  }
-}
-
-/** Copies `from[start]` to `from[end - 1]` to `to`, from `offset` on. */
-export function copyBytes(
-  from: Uint8Array,
-  start: number,
-  end: number,
-  to: Uint8Array,
-  offset: number,
-): void {
-  if (end - start > LOOP_LENGTH_MAX) {
-    to.set(from.subarray(start, end), offset);
-  } else {
-    for (let at = start; at < end; at++) to[offset + at - start] = from[at];
-  }
-}
-
-/** @throws {Error} What is counted and what was counted differ. */
-export function expectEqual(what: string, actual: number, expected: number): void {
-  if (actual !== expected) {
-    throw new Error(`Broken invariant: ${what} is ${actual}, expected ${expected}`);
   }
 }

@@ -17,7 +17,9 @@
  * @module
  */
 import { SESSION_WINDOW } from "../lib/limits.ts";
-import { Arena, CHUNK_BYTES, copyBytes, expectEqual, NO_REFERENCE } from "./arena.ts";
+import { Arena, CHUNK_BYTES, NO_REFERENCE } from "./arena.ts";
+import { copyBytes } from "./copy_bytes.ts";
+import { expectEqual } from "./invariant.ts";
 
 // Header of an entry in the arena, in words: session, bytes after the header, and the sequence number
 // whose `prevValue` it is; of a block, how many rows there is room for and a mark.

@@ -28,7 +28,8 @@ import {
   SESSION_WINDOW,
   SESSIONS_MAX,
 } from "../lib/limits.ts";
-import { copyBytes, expectEqual } from "./arena.ts";
+import { copyBytes } from "./copy_bytes.ts";
+import { expectEqual } from "./invariant.ts";
 import { decodeFields, ResultEncoder } from "./result_codec.ts";
 import { SessionResults } from "./session_results.ts";
 import { SessionRow } from "./session_row.ts";

@@ -23,16 +23,10 @@
  * @module
  */
 
-import {
-  Arena,
-  type ArenaOwner,
-  type Chunk,
-  CHUNK_BYTES,
-  copyBytes,
-  expectEqual,
-  NO_REFERENCE,
-} from "./arena.ts";
+import { Arena, type ArenaOwner, type Chunk, CHUNK_BYTES, NO_REFERENCE } from "./arena.ts";
+import { copyBytes } from "./copy_bytes.ts";
 import { halfSipHash13 } from "./half_sip_hash.ts";
+import { expectEqual } from "./invariant.ts";
 import { NO_SLOT, TableIndex } from "./table_index.ts";
 
 const HEADER_BYTES = 8;
