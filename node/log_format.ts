@@ -279,3 +279,26 @@ export function copyBody(
     sector += SECTOR_BYTES;
   }
 }
+
+/**
+ * Whether a whole sector from `start` up to `end` is zero, and so was never written: what ought to
+ * be there is torn.
+ */
+export function isTorn(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let sector = start; sector < end; sector += SECTOR_BYTES) {
+    if (isZero(bytes, sector, Math.min(sector + SECTOR_BYTES, bytes.length))) return true;
+  }
+  return false;
+}
+
+function isZero(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] !== 0) return false;
+  return true;
+}
+
+/** The end of the last byte from `start` on that is not zero; `start` if all are. */
+export function writtenEnd(bytes: Uint8Array, start: number): number {
+  let end = bytes.length;
+  while (end > start && bytes[end - 1] === 0) end--;
+  return end;
+}

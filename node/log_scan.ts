@@ -16,9 +16,11 @@ import {
   frameBytes,
   type FrameHeader,
   FrameKind,
+  isTorn,
   Mark,
   SECTOR_BYTES,
   segmentName,
+  writtenEnd,
 } from "./log_format.ts";
 
 /** What a segment turned out to hold. */
@@ -256,10 +258,10 @@ function checkHeader(
  * header is. Returns the bytes of the torn frame.
  */
 function unwrittenFrame(path: string, bytes: Uint8Array, offset: number): number {
-  if (!isZero(bytes, offset, offset + SECTOR_BYTES)) {
+  if (!isTorn(bytes, offset, offset + SECTOR_BYTES)) {
     throw new DamageError(path, offset, "frame header is damaged");
   }
-  const written = lastWritten(bytes, offset);
+  const written = writtenEnd(bytes, offset);
   if (written === offset) return 0;
   refuseFrames(path, bytes, offset, offset + SECTOR_BYTES, "frame header is gone");
   return written - offset;
@@ -267,13 +269,11 @@ function unwrittenFrame(path: string, bytes: Uint8Array, offset: number): number
 
 /** A frame whose body fails its checksum: torn if a sector was never written, else damaged. */
 function tornFrame(path: string, bytes: Uint8Array, offset: number, end: number): number {
-  let unwritten = false;
-  for (let sector = offset; sector < end; sector += SECTOR_BYTES) {
-    unwritten ||= isZero(bytes, sector, sector + SECTOR_BYTES);
+  if (!isTorn(bytes, offset, end)) {
+    throw new DamageError(path, offset, "checksum of the records does not match");
   }
-  if (!unwritten) throw new DamageError(path, offset, "checksum of the records does not match");
   refuseFrames(path, bytes, offset, end, "part of the records is gone");
-  if (lastWritten(bytes, end) !== end) {
+  if (writtenEnd(bytes, end) !== end) {
     throw new DamageError(path, end, "bytes follow the last frame that are no frame");
   }
   return end - offset;
@@ -291,16 +291,4 @@ function refuseFrames(
     if (decodeFrameHeader(bytes, sector) === null) continue;
     throw new DamageError(path, offset, `${reason}: a valid frame follows at byte ${sector}`);
   }
-}
-
-function isZero(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end && i < bytes.length; i++) if (bytes[i] !== 0) return false;
-  return true;
-}
-
-/** The end of the last byte after `offset` that is not zero, or `offset`. */
-function lastWritten(bytes: Uint8Array, offset: number): number {
-  let end = bytes.length;
-  while (end > offset && bytes[end - 1] === 0) end--;
-  return end;
 }

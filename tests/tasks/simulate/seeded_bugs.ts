@@ -72,8 +72,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "a torn tail is taken for damage",
     file: "node/log_scan.ts",
-    find: "if (!unwritten) throw new",
-    replace: "throw new",
+    find: "if (!isTorn(bytes, offset, end)) {",
+    replace: "if (end > offset) {",
     seeds: 150,
   },
   {
