@@ -190,49 +190,50 @@ function scanFrames(
   let body = new Uint8Array(0);
   let frames = 0;
   let lastFrame = 0;
-  let tail = SECTOR_BYTES;
-  const result = (sealed: boolean, tornBytes: number) => {
-    const records = position.nextIndex - firstIndex;
-    const { chain } = position;
-    const sizeBytes = bytes.length;
-    return {
-      name,
-      sizeBytes,
-      firstIndex,
-      frames,
-      records,
-      tail,
-      lastFrame,
-      chain,
-      sealed,
-      tornBytes,
-    };
-  };
-  for (;;) {
-    if (tail + SECTOR_BYTES > bytes.length) {
-      const reason = `file ends after ${bytes.length} bytes, before the zeros that end the records`;
-      throw new DamageError(path, bytes.length, reason);
+  for (let tail = SECTOR_BYTES;;) {
+    const frame = readFrame(path, bytes, tail, position);
+    if ("sealed" in frame) {
+      const records = position.nextIndex - firstIndex;
+      const { chain } = position;
+      const sizeBytes = bytes.length;
+      return { name, sizeBytes, firstIndex, frames, records, tail, lastFrame, chain, ...frame };
     }
-    const header = decodeFrameHeader(bytes, tail);
-    if (header === null) return result(false, unwrittenFrame(path, bytes, tail));
-    const end = tail + frameBytes(header.bodyLength);
-    checkHeader(path, bytes, tail, header, position);
-    if (!bodyMatches(bytes, tail, header, position.chain)) {
-      return result(false, tornFrame(path, bytes, tail, end));
-    }
-    if (header.kind === FrameKind.seal) return result(true, 0);
-    if (header.kind !== FrameKind.batch) {
-      throw new DamageError(path, tail, `kind of the frame is ${header.kind}, expected 1 or 2`);
-    }
-    if (body.length < header.bodyLength) body = new Uint8Array(header.bodyLength * 2);
-    copyBody(bytes, tail, header.bodyLength, body);
-    visit(body.subarray(0, header.bodyLength), header.firstIndex, header.count);
-    position.nextIndex += header.count;
-    position.chain = header.bodyChecksum;
+    const { bodyLength, count } = frame;
+    if (body.length < bodyLength) body = new Uint8Array(bodyLength * 2);
+    copyBody(bytes, tail, bodyLength, body);
+    visit(body.subarray(0, bodyLength), frame.firstIndex, count);
+    position.nextIndex += count;
+    position.chain = frame.bodyChecksum;
     frames++;
     lastFrame = tail;
-    tail = end;
+    tail += frameBytes(bodyLength);
   }
+}
+
+/** How the batches of a segment end. */
+type SegmentEnd = Pick<SegmentScan, "sealed" | "tornBytes">;
+
+/** The header of the batch at `offset`, which is intact; or how the batches end there. */
+function readFrame(
+  path: string,
+  bytes: Uint8Array,
+  offset: number,
+  position: Position,
+): FrameHeader | SegmentEnd {
+  if (offset + SECTOR_BYTES > bytes.length) {
+    const reason = `file ends after ${bytes.length} bytes, before the zeros that end the records`;
+    throw new DamageError(path, bytes.length, reason);
+  }
+  const header = decodeFrameHeader(bytes, offset);
+  if (header === null) return { sealed: false, tornBytes: unwrittenFrame(path, bytes, offset) };
+  const end = offset + frameBytes(header.bodyLength);
+  checkHeader(path, bytes, offset, header, position);
+  if (!bodyMatches(bytes, offset, header, position.chain)) {
+    return { sealed: false, tornBytes: tornFrame(path, bytes, offset, end) };
+  }
+  if (header.kind === FrameKind.seal) return { sealed: true, tornBytes: 0 };
+  if (header.kind === FrameKind.batch) return header;
+  throw new DamageError(path, offset, `kind of the frame is ${header.kind}, expected 1 or 2`);
 }
 
 function checkHeader(

@@ -65,8 +65,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "a torn tail is taken for whole",
     file: "node/log_scan.ts",
-    find: "return result(false, tornFrame(path, bytes, tail, end));",
-    replace: "tornFrame(path, bytes, tail, end);",
+    find: "return { sealed: false, tornBytes: tornFrame(path, bytes, offset, end) };",
+    replace: "tornFrame(path, bytes, offset, end);",
     seeds: 150,
   },
   {
