@@ -10,7 +10,7 @@ import { atMostDrainTime } from "../lib/drain.ts";
 import { CommandCursor } from "../lib/command_codec.ts";
 import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
 import { HELLO_TIMEOUT_MS, LINK_BACKLOG_BYTES_END, LINKS_MAX } from "../lib/limits.ts";
-import { encodeResult, FrameType, refusesHello } from "../lib/link_protocol.ts";
+import { encodeResult, FrameType, helloRefusal } from "../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../lib/wire.ts";
 import type { Node } from "./node.ts";
 
@@ -126,7 +126,7 @@ class Connection {
     end: number,
   ): void {
     if (type !== FrameType.hello) throw new RangeError(`Frame type is ${type}, expected 1 first`);
-    const reason = refusesHello(bytes, start, end, this.#nodeId);
+    const reason = helloRefusal(bytes, start, end, this.#nodeId);
     if (reason !== null) throw new RangeError(reason);
     this.welcomed = true;
     this.wire.beginFrame(FrameType.welcome, id);

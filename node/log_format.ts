@@ -2,8 +2,8 @@
  * The format of the log on disk; snapshots are made of the same sectors and frames, see
  * `snapshot_format.ts`.
  *
- * A log is a row of segment files, named after the index of their first record. A segment is a row
- * of sectors of 512 bytes, the unit that a disk writes whole or not at all. Sector 0 is the segment's
+ * A log is a sequence of segment files, named after the index of their first record. A segment is a
+ * sequence of sectors of 512 bytes, the unit that a disk writes whole or not at all. Sector 0 is the segment's
  * header; frames follow, each from the start of a sector; zeros follow them, written ahead.
  *
  *     ┌────────┬──────────────┬───────┬────────────────────────┬──────────────┄

@@ -5,7 +5,7 @@
  * and including the highest one seen. A table leads from a client to the number of its session; what
  * a session remembers is kept outside the V8 heap as well, see `session_results.ts`.
  *
- * Sessions stand in a row in the order of their last use. What is remembered is bounded, in three
+ * Sessions are listed in the order of their last use. What is remembered is bounded, in three
  * steps, each of which costs a client less than the next:
  *
  * 1. Past a first bound in bytes, only the newest result of a client keeps its `prevValue`.
@@ -30,9 +30,9 @@ import {
 } from "../lib/limits.ts";
 import { copyBytes } from "./copy_bytes.ts";
 import { expectEqual } from "./invariant.ts";
+import { LruList } from "./lru_list.ts";
 import { decodeFields, ResultEncoder } from "./result_codec.ts";
 import { SessionResults } from "./session_results.ts";
-import { SessionRow } from "./session_row.ts";
 import { Table, type TableOptions } from "./table.ts";
 
 /** The bounds of sessions, and the sizes of tables; each has its default. */
@@ -64,11 +64,11 @@ export class Sessions {
   readonly #top: Float64Array;
   readonly #latest: Float64Array;
   readonly #floor: Float64Array;
-  readonly #row: SessionRow;
+  readonly #byLastUse: LruList;
   /** Session numbers that are free again; numbers above `#numbered` were never given out. */
   readonly #free: number[] = [];
   #numbered = 0;
-  /** All that are older in the row than these have no `prevValue`, and no result. */
+  /** Sessions older than `#shrinkNext` have no `prevValue` left; older than `#dropNext`, no results. */
   #shrinkNext = 0;
   #dropNext = 0;
   #evictions = 0;
@@ -89,7 +89,7 @@ export class Sessions {
     this.#top = new Float64Array(this.#sessionsMax + 1);
     this.#latest = new Float64Array(this.#sessionsMax + 1);
     this.#floor = new Float64Array(this.#sessionsMax + 1);
-    this.#row = new SessionRow(this.#sessionsMax);
+    this.#byLastUse = new LruList(this.#sessionsMax);
   }
 
   /** Sessions remembered. */
@@ -119,8 +119,8 @@ export class Sessions {
   use(bytes: Uint8Array, start: number, end: number): number {
     const position = this.#clients.find(bytes, start, end);
     if (position === 0) return this.#create(bytes, start, end);
-    const session = this.#clients.valueUint32(position, 0);
-    if (session !== this.#row.newest) {
+    const session = this.#clients.valueUint32(position);
+    if (session !== this.#byLastUse.newest) {
       this.#unlink(session);
       this.#linkNewest(session);
     }
@@ -130,7 +130,7 @@ export class Sessions {
   /** The session of a client as in {@linkcode use}; 0 if it has none. Changes nothing. */
   find(bytes: Uint8Array, start: number, end: number): number {
     const position = this.#clients.find(bytes, start, end);
-    return position === 0 ? 0 : this.#clients.valueUint32(position, 0);
+    return position === 0 ? 0 : this.#clients.valueUint32(position);
   }
 
   /** What is to become of a write: `applied` says that it is new and may be. */
@@ -202,11 +202,11 @@ export class Sessions {
     this.#forgetPrevValue(session, this.#latest[session]);
     while (this.bytes > this.#bytesMax && this.#shrinkNext !== session) {
       this.#forgetPrevValues(this.#shrinkNext);
-      this.#shrinkNext = this.#row.newerThan(this.#shrinkNext);
+      this.#shrinkNext = this.#byLastUse.newerThan(this.#shrinkNext);
     }
     while (this.bytes > this.#bytesMax && this.#dropNext !== session) {
       if (this.#results.count(this.#dropNext) > 0) this.#dropLowest(this.#dropNext);
-      else this.#dropNext = this.#row.newerThan(this.#dropNext);
+      else this.#dropNext = this.#byLastUse.newerThan(this.#dropNext);
     }
   }
 
@@ -231,7 +231,7 @@ export class Sessions {
 
   /** The numbers of all sessions, the one that has been idle for longest first. */
   numbers(): Iterable<number> {
-    return this.#row;
+    return this.#byLastUse;
   }
 
   stateOf(session: number): SessionState {
@@ -299,13 +299,13 @@ export class Sessions {
   /**
    * Walks over all sessions, which takes long: for tests and doctors.
    *
-   * @throws {Error} The row of sessions, the table, the results and the counts do not agree.
+   * @throws {Error} The list of sessions, the table, the results and the counts do not agree.
    */
   check(): void {
     this.#clients.check();
-    this.#row.check();
-    this.#results.check(this.#row);
-    expectEqual("sessions in row", Array.from(this.#row).length, this.size);
+    this.#byLastUse.check();
+    this.#results.check(this.#byLastUse);
+    expectEqual("sessions by last use", Array.from(this.#byLastUse).length, this.size);
   }
 
   #create(bytes: Uint8Array, start: number, end: number): number {
@@ -322,7 +322,7 @@ export class Sessions {
   }
 
   #evictOldest(): void {
-    const session = this.#row.oldest;
+    const session = this.#byLastUse.oldest;
     const client = new Uint8Array(CLIENT_BYTES_MAX);
     this.#clients.delete(client, 0, this.#results.copyClient(session, client));
     this.#results.delete(session);
@@ -332,15 +332,15 @@ export class Sessions {
   }
 
   #linkNewest(session: number): void {
-    this.#row.add(session);
+    this.#byLastUse.add(session);
     if (this.#shrinkNext === 0) this.#shrinkNext = session;
     if (this.#dropNext === 0) this.#dropNext = session;
   }
 
   #unlink(session: number): void {
-    const newer = this.#row.newerThan(session);
+    const newer = this.#byLastUse.newerThan(session);
     if (this.#shrinkNext === session) this.#shrinkNext = newer;
     if (this.#dropNext === session) this.#dropNext = newer;
-    this.#row.remove(session);
+    this.#byLastUse.remove(session);
   }
 }

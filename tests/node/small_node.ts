@@ -55,7 +55,7 @@ export function takeFrom(disk: SimulatedDisk): TakeSnapshot {
   return (index) => maker.take(index);
 }
 
-/** The i-th of a row of writes, from 0: three clients, seven keys, some of them deleted at times. */
+/** The i-th of many writes, from 0: three clients, seven keys, some of them deleted at times. */
 export function writeOf(i: number): Command {
   const kind = i % 10 === 9 ? CommandKind.delete : CommandKind.put;
   return {
