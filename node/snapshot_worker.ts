@@ -9,7 +9,7 @@
 /// <reference lib="deno.worker" />
 import type { SnapshotInfo } from "./log.ts";
 import { realDisk } from "./real_disk.ts";
-import { SnapshotMaker } from "./snapshot.ts";
+import { SnapshotMaker } from "./snapshot_maker.ts";
 
 /** What the thread is told: always the same directory. */
 export interface SnapshotRequest {

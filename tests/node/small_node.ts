@@ -8,7 +8,7 @@ import { systemClock } from "../../lib/clock.ts";
 import { type Command, CommandKind } from "../../lib/key_value.ts";
 import { FileLog } from "../../node/file_log.ts";
 import { type OpenedNode, openNode } from "../../node/open_node.ts";
-import { SnapshotMaker } from "../../node/snapshot.ts";
+import { SnapshotMaker } from "../../node/snapshot_maker.ts";
 import type { TakeSnapshot } from "../../node/snapshotter.ts";
 import { until } from "../until.ts";
 import type { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";

@@ -165,14 +165,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: "a snapshot is renamed before it is synced",
-    file: "node/snapshot.ts",
+    file: "node/snapshot_writer.ts",
     find: "    await writer.sync();\n  } finally {",
     replace: "  } finally {",
     seeds: 60,
   },
   {
     name: "the directory of a new snapshot is not synced",
-    file: "node/snapshot.ts",
+    file: "node/snapshot_writer.ts",
     find: "await disk.syncDirectory(directory);",
     replace: "",
     seeds: 1500,
