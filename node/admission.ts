@@ -21,8 +21,8 @@ import type { Shard } from "./shard.ts";
 const RESERVED_PER_HELD = 5 / 4;
 
 /**
- * Bytes that store and sessions of a node may take if nobody says so: 3/4 of the heap limit of V8. Of
- * so many `nodes` on one machine that they would come to more than twice that limit, an even share.
+ * Default bound for store and sessions, in bytes: 3/4 of V8's heap limit; with several `nodes` on a
+ * machine, an even share of twice that limit if that is less.
  */
 export function defaultMemoryBytes(nodes = 1): number {
   // The tables are not in that heap: the limit, which V8 takes from the memory of the machine, is but
@@ -31,7 +31,7 @@ export function defaultMemoryBytes(nodes = 1): number {
   return Math.max(MEMORY_BYTES_MIN, Math.floor(getHeapStatistics().heap_size_limit * share));
 }
 
-/** Bytes that the store of a node may hold which may take `memoryBytes` for store and sessions. */
+/** The part of `memoryBytes` (store and sessions) that the store may hold. */
 export function storeBytesMax(memoryBytes: number): number {
   return Math.floor(memoryBytes / RESERVED_PER_HELD) - SESSION_BYTES_MAX;
 }

@@ -42,7 +42,7 @@ class Batch {
   }
 }
 
-/** A buffer that an unusual batch made larger than this is let go afterwards. */
+/** A buffer that an unusual batch made larger than this is freed afterwards. */
 const BUFFER_BYTES_KEPT = 1024 * 1024;
 
 export interface CommitQueueOptions {
@@ -180,8 +180,8 @@ export class CommitQueue {
   }
 
   /**
-   * Applies what is durable and answers it. Small commands may have large answers, those of writes
-   * that are sent again above all: after so many bytes of them some get time to leave.
+   * Applies what is durable and answers it. Small commands can have large answers (a retry returns
+   * the value that it overwrote once), so it yields after `ANSWER_BYTES_PER_TURN` to let them leave.
    */
   async #answer({ bytes, replies }: Batch, firstIndex: number): Promise<void> {
     const { apply, clock } = this.#options;

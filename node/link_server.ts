@@ -95,7 +95,7 @@ class Connection {
     this.#nodeId = nodeId;
   }
 
-  /** @throws {RangeError} The frame is none that a router sends. */
+  /** @throws {RangeError} It is not a frame that a router sends. */
   handle(
     type: number,
     id: number,
@@ -142,7 +142,7 @@ class Connection {
 
   #write(id: number, bytes: Uint8Array, start: number, end: number): void {
     if (this.#command?.bytes !== bytes) this.#command = new CommandCursor(bytes);
-    this.#command.moveTo(start, end); // refuses what is no command, before it gets near the log
+    this.#command.moveTo(start, end); // refuses what is not a command, before it gets near the log
     if (this.#command.end !== end) {
       throw new RangeError(`Command ends at ${this.#command.end}, frame at ${end}`);
     }

@@ -187,7 +187,7 @@ export function decodeFileHeader(
     return "checksum of the file header does not match";
   }
   if (sector[0] !== mark || MAGIC.some((byte, i) => sector[4 + i] !== byte)) {
-    return mark === Mark.segment ? "file is no segment of a log" : "file is no snapshot";
+    return mark === Mark.segment ? "file is not a segment of a log" : "file is not a snapshot";
   }
   if (sector[1] !== VERSION) return `version is ${sector[1]}, expected ${VERSION}`;
   const header = {

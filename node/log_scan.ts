@@ -275,7 +275,7 @@ function tornFrame(path: string, bytes: Uint8Array, offset: number, end: number)
   }
   refuseFrames(path, bytes, offset, end, "part of the records is gone");
   if (writtenEnd(bytes, end) !== end) {
-    throw new DamageError(path, end, "bytes follow the last frame that are no frame");
+    throw new DamageError(path, end, "bytes follow the last frame that are not a frame");
   }
   return end - offset;
 }

@@ -47,8 +47,8 @@ interface SegmentState {
 }
 
 /**
- * Writes one segment; one call at a time. After a failure that is no refusal, see `asRefusal`, nobody
- * knows what is durable: it is to be closed.
+ * Writes one segment; one call at a time. After a failure that is not a refusal, see `asRefusal`,
+ * nobody knows what is durable: it is to be closed.
  */
 export class SegmentWriter {
   readonly firstIndex: number;

@@ -40,7 +40,7 @@ const ROW_PREV_VALUE = 5;
 const ROW_WORDS = 6;
 const ROW_BYTES = 4 * ROW_WORDS;
 
-// What stands for the position of a `prevValue` that is "", or was let go. No entry has these.
+// What stands for the position of a `prevValue` that is "", or was forgotten. No entry has these.
 const EMPTY = 0;
 const FORGOTTEN = 1;
 
@@ -51,7 +51,7 @@ export class SessionResults {
   readonly #blocks: Uint32Array;
   readonly #first: Uint16Array;
   readonly #count: Uint16Array;
-  /** Results that have a `prevValue` which could be let go. */
+  /** Results that have a `prevValue` which could be forgotten. */
   readonly #whole: Uint16Array;
   #bytes = 0;
   /** Bytes of the arena that were written or left behind since it was last made to reclaim some. */
@@ -93,7 +93,7 @@ export class SessionResults {
     return this.#count[session];
   }
 
-  /** Those of them that have a `prevValue` which could be let go. */
+  /** Those of them that have a `prevValue` which could be forgotten. */
   wholeCount(session: number): number {
     return this.#whole[session];
   }
@@ -156,7 +156,7 @@ export class SessionResults {
     return this.#wordsOf(session)[this.#wordOf(session, row) + ROW_FINGERPRINT];
   }
 
-  /** Length in bytes of the `prevValue` of a row; −1 if it was let go. */
+  /** Length in bytes of the `prevValue` of a row; −1 if it was forgotten. */
   prevLengthOf(session: number, row: number): number {
     const position = this.#prevPositionOf(session, row);
     if (position === EMPTY) return 0;
@@ -164,7 +164,7 @@ export class SessionResults {
     return this.#arena.chunkOf(position).words[this.#wordAt(position) + LENGTH];
   }
 
-  /** The `prevValue` of a row as text; null if it was let go. */
+  /** The `prevValue` of a row as text; null if it was forgotten. */
   prevTextOf(session: number, row: number): string | null {
     const position = this.#prevPositionOf(session, row);
     if (position <= FORGOTTEN) return position === EMPTY ? "" : null;
@@ -234,7 +234,7 @@ export class SessionResults {
     return this.#arena.offsetOf(this.#prevPositionOf(session, row)) + HEADER_BYTES;
   }
 
-  /** Lets the `prevValue` of a row go, unless it is "". */
+  /** Forgets the `prevValue` of a row, unless it is "". */
   forgetPrevValue(session: number, row: number): void {
     const at = this.#wordOf(session, row) + ROW_PREV_VALUE;
     const words = this.#wordsOf(session);
@@ -246,7 +246,7 @@ export class SessionResults {
     this.#bytes -= this.#discard(position);
   }
 
-  /** Marks a row that has no `prevValue` as one whose `prevValue` was let go. */
+  /** Marks a row that has no `prevValue` as one whose `prevValue` was forgotten. */
   markForgotten(session: number, row: number): void {
     this.#wordsOf(session)[this.#wordOf(session, row) + ROW_PREV_VALUE] = FORGOTTEN;
   }
@@ -385,7 +385,7 @@ function entryBytes(length: number): number {
   return (HEADER_BYTES + length + 7) & ~7;
 }
 
-/** For how many rows a block has room that is made for `count` of them. */
+/** Capacity, in rows, of a block made for `count` rows. */
 function roomFor(count: number): number {
   return Math.min(SESSION_WINDOW, count < 2 ? 1 : count + Math.max(2, count >>> 2));
 }

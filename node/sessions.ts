@@ -48,7 +48,7 @@ export interface SessionState {
   readonly top: number;
   /** The one that was applied last. */
   readonly latest: number;
-  /** The highest one whose result was let go to make room; 0 if none was. */
+  /** The highest one whose result was dropped to make room; 0 if none was. */
   readonly floor: number;
 }
 
@@ -107,7 +107,7 @@ export class Sessions {
     return this.#evictions;
   }
 
-  /** Results that were let go because there were too many bytes of them, since the log began. */
+  /** Results that were dropped because there were too many bytes of them, since the log began. */
   get drops(): number {
     return this.#drops;
   }
@@ -222,7 +222,7 @@ export class Sessions {
     }
   }
 
-  /** Raises the floor to the lowest result, which is let go. */
+  /** Raises the floor to the lowest result, which is dropped. */
   #dropLowest(session: number): void {
     this.#floor[session] = this.#results.seqOf(session, 0);
     this.#results.dropLowest(session);
@@ -283,7 +283,7 @@ export class Sessions {
     results.settle();
   }
 
-  /** Lets go of all results of a session: what its client has sent so far is refused as stale. */
+  /** Drops all results of a session: what its client has sent so far is refused as stale. */
   forgetResults(session: number): void {
     while (this.#results.count(session) > 0) this.#results.dropLowest(session);
     this.#results.settle();

@@ -362,7 +362,7 @@ Deno.test("Table.set() refuses an entry larger than a chunk and stays as it was"
   table.check();
 });
 
-Deno.test("Table refuses chunks of a size that is no power of two", () => {
+Deno.test("Table refuses chunks of a size that is not a power of two", () => {
   for (const chunkBytes of [0, 8, 1000, -1024, NaN, 16.5]) {
     assertThrows(() => newTable(chunkBytes), RangeError, `"chunkBytes" is ${chunkBytes}`);
   }
