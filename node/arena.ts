@@ -1,13 +1,13 @@
 /**
  * Memory for entries of any size outside the V8 heap, where the garbage collector would walk over
- * them: chunks of 4 MiB, to which entries are appended. An entry that is no longer in use is garbage,
- * which later calls reclaim in small steps: see {@linkcode Arena.reclaim}.
+ * them: chunks of 4 MiB, to which entries are appended. An entry that is no longer in use is
+ * garbage, which later calls reclaim in small steps: see {@linkcode Arena.reclaim}.
  *
- * Who owns an arena knows where its entries are, how large they are and which are in use. A position
- * counts units of 8 bytes over all chunks, so 32 bits reach 32 GiB. Chunk 0 has no memory, so the
- * positions in it are free to mean something else, 0 above all "none". An entry never spans chunks:
- * the end of one that was too short for the next entry stays unused, so entries of nearly half a
- * chunk and more can waste up to half of it.
+ * Who owns an arena knows where its entries are, how large they are and which are in use. A
+ * position counts units of 8 bytes over all chunks, so 32 bits reach 32 GiB. Chunk 0 has no memory,
+ * so the positions in it are free to mean something else, 0 above all "none". An entry never spans
+ * chunks: the end of one that was too short for the next entry stays unused, so entries of nearly
+ * half a chunk and more can waste up to half of it.
  *
  * @module
  */
@@ -75,8 +75,9 @@ export interface ArenaOwner {
 }
 
 /**
- * See the module's comment. Invariants, which {@linkcode Arena.check} checks: entries fill each chunk
- * up to `used`, and `live`, as well as the sums over all chunks, counts those that the owner uses.
+ * See the module's comment. Invariants, which {@linkcode Arena.check} checks: entries fill each
+ * chunk up to `used`, and `live`, as well as the sums over all chunks, counts those that the owner
+ * uses.
  */
 export class Arena {
   readonly #owner: ArenaOwner;
@@ -135,10 +136,10 @@ export class Arena {
   }
 
   /**
-   * Room for a new entry of `bytes` bytes, a multiple of 8: its position. To be filled, and referred
-   * to, before the next call of `reclaim()`.
+   * Room for a new entry of `bytes` bytes, a multiple of 8: its position. To be filled, and
+   * referred to, before the next call of `reclaim()`.
    *
-   * @throws {RangeError} It is larger than a chunk, or all positions are taken; nothing was changed.
+   * @throws {RangeError} It is larger than a chunk, or all positions are taken. Nothing changed.
    */
   append(bytes: number): number {
     if (this.#last.used + bytes > this.#last.bytes.length) this.#last = this.#openChunk(bytes);

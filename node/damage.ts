@@ -1,6 +1,6 @@
 /**
- * What is said of data on disk that is not what was written. A node that cannot do without that data
- * stops before it serves anything, and changes nothing.
+ * What is said of data on disk that is not what was written. A node that cannot do without that
+ * data stops before it serves anything, and changes nothing.
  *
  * @module
  */

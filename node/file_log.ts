@@ -136,8 +136,8 @@ export class FileLog implements Log {
   }
 
   /**
-   * Removes files that a snapshot stands for, oldest first: what a crash leaves is the newest part of
-   * the log, without a gap. A file may go in pieces, so before that it loses its name.
+   * Removes files that a snapshot stands for, oldest first: what a crash leaves is the newest part
+   * of the log, without a gap. A file may go in pieces, so before that it loses its name.
    */
   async #removeCovered(names: readonly string[]): Promise<void> {
     const paths = names.map((name) => join(this.#directory, name));

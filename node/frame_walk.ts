@@ -2,11 +2,11 @@
  * Finds the frames of a file that are intact, in between others that are not. A node has no use for
  * that: for it a damaged file is damaged. `salvage` has.
  *
- * What proves a frame intact is its own header checksum, and its body checksum begun with that of the
- * frame before, which stands in that one's header. So a damaged body costs its own frame only. After a
- * damaged header there are two ways to know what the next frame was chained to: the field in it may
- * have kept its value; or the body behind it may have, and its checksum can be taken again. If neither
- * fits, the next frame is not proven, and given up too.
+ * What proves a frame intact is its own header checksum, and its body checksum begun with that of
+ * the frame before, which stands in that one's header. So a damaged body costs its own frame only.
+ * After a damaged header there are two ways to know what the next frame was chained to: the field
+ * in it may have kept its value; or the body behind it may have, and its checksum can be taken
+ * again. If neither fits, the next frame is not proven, and given up too.
  *
  * @module
  */
@@ -98,7 +98,7 @@ function brokenStretch(
   return { header: null, offset, reason, claim, isTorn: isTorn(bytes, offset, end) };
 }
 
-/** To what the first frame may be chained: the header's checksum, as it stands or as it comes out. */
+/** To what the first frame may be chained: the header's checksum, as read or as computed. */
 function headerChains(bytes: Uint8Array): number[] {
   if (bytes.length < SECTOR_BYTES) return [];
   return [

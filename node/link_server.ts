@@ -29,7 +29,7 @@ export class LinkServer {
     this.#clock = clock;
   }
 
-  /** Serves one link until it ends. Never rejects: what a peer does wrong ends its own link only. */
+  /** Serves one link until it ends. Never rejects: a peer's mistake ends its own link only. */
   async serve(duplex: Duplex): Promise<void> {
     if (!this.#makeRoom()) return duplex.close();
     const wire = new Wire(duplex, this.#clock);
@@ -54,8 +54,8 @@ export class LinkServer {
   }
 
   /**
-   * Ends the oldest link that is not welcome yet if there are as many links as there may be. False if
-   * all are welcome: those are routers, and go on.
+   * Ends the oldest link that is not welcome yet if there are as many links as there may be. False
+   * if all are welcome: those are routers, and go on.
    */
   #makeRoom(): boolean {
     if (this.#connections.size < LINKS_MAX) return true;

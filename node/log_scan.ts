@@ -89,8 +89,8 @@ export async function scanSegments(
   const segments: SegmentScan[] = [];
   for (const name of names) {
     const path = join(directory, name);
-    // In one piece, up to 64 MiB for a moment: the scan then is plain loops over one array. Reading it
-    // in windows would save that memory and cost a second kind of "not there yet".
+    // In one piece, up to 64 MiB for a moment: the scan then is plain loops over one array. Reading
+    // it in windows would save that memory and cost a second kind of "not there yet".
     const bytes = await readFile(disk, path);
     checkFollows(directory, segments.at(-1), position, name);
     openSegment(path, bytes, position);

@@ -2,10 +2,10 @@
  * Saves from a damaged data directory all that is provably intact, into a new one.
  *
  * Where it begins: with the newest snapshot that is whole; without one, with record 1; and if the
- * segments from there are gone too, with the parts of the newest snapshot that are intact. From there
- * on every batch that is proven intact is applied, in order, whatever is missing between them. The
- * state after them is written as a snapshot, with an empty segment behind it: so the records keep
- * their indexes, and a node starts on it with exactly that state.
+ * segments from there are gone too, with the parts of the newest snapshot that are intact. From
+ * there on every batch that is proven intact is applied, in order, whatever is missing between
+ * them. The state after them is written as a snapshot, with an empty segment behind it: so the
+ * records keep their indexes, and a node starts on it with exactly that state.
  *
  * @module
  */

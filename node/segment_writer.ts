@@ -1,6 +1,6 @@
 /**
- * One segment of the log while it is written: frames at its tail, zeros filled in ahead of them, the
- * seal when it is left. `log_format.ts` says why in that order.
+ * One segment of the log while it is written: frames at its tail, zeros filled in ahead of them,
+ * the seal when it is left. `log_format.ts` says why in that order.
  *
  * @module
  */

@@ -1,7 +1,8 @@
 /**
- * The results of writes that sessions remember. Each session has a block in an arena: its client, and
- * a ring of rows, one for each result, in the order of their sequence numbers. A new result almost
- * always goes to the end of it, next to the one before, where it is found again without a search.
+ * The results of writes that sessions remember. Each session has a block in an arena: its client,
+ * and a ring of rows, one for each result, in the order of their sequence numbers. A new result
+ * almost always goes to the end of it, next to the one before, where it is found again without a
+ * search.
  *
  * ```text
  *  block: session, length, rows, mark │ rows of 24 bytes, a ring │ client
@@ -10,9 +11,9 @@
  *  value: session, length, seq        │ the bytes that a write overwrote
  * ```
  *
- * Rows are numbered from 0, the lowest sequence number; a number stays valid until a row is inserted
- * or dropped. All numbers in memory are of 32 bits; a sequence number or a log index is two of them,
- * the lower half first.
+ * Rows are numbered from 0, the lowest sequence number; a number stays valid until a row is
+ * inserted or dropped. All numbers in memory are of 32 bits; a sequence number or a log index is
+ * two of them, the lower half first.
  *
  * @module
  */
@@ -21,8 +22,8 @@ import { Arena, CHUNK_BYTES, NO_REFERENCE } from "./arena.ts";
 import { copyBytes } from "./copy_bytes.ts";
 import { expectEqual } from "./invariant.ts";
 
-// Header of an entry in the arena, in words: session, bytes after the header, and the sequence number
-// whose `prevValue` it is; of a block, how many rows there is room for and a mark.
+// Header of an entry in the arena, in words: session, bytes after the header, and the sequence
+// number whose `prevValue` it is; of a block, how many rows there is room for and a mark.
 const LENGTH = 1;
 const SEQ = 2;
 const ROOM = 2;
@@ -123,7 +124,7 @@ export class SessionResults {
     return length;
   }
 
-  /** The first row whose sequence number is `seq` or higher; the number of rows if there is none. */
+  /** The first row whose sequence number is `seq` or higher; the number of rows if none is. */
   search(session: number, seq: number): number {
     const count = this.#count[session];
     if (count === 0) return 0;

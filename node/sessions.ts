@@ -1,19 +1,19 @@
 /**
  * What a node remembers of its clients, so that a write that is sent twice is applied once.
  *
- * Per client, a session remembers the results of the newest sequence numbers, a window of 1,024 below
- * and including the highest one seen. A table leads from a client to the number of its session; what
- * a session remembers is kept outside the V8 heap as well, see `session_results.ts`.
+ * Per client, a session remembers the results of the newest sequence numbers, a window of 1,024
+ * below and including the highest one seen. A table leads from a client to the number of its
+ * session; what a session remembers is kept outside the V8 heap as well, see `session_results.ts`.
  *
  * Sessions are listed in the order of their last use. What is remembered is bounded, in three
  * steps, each of which costs a client less than the next:
  *
  * 1. Past a first bound in bytes, only the newest result of a client keeps its `prevValue`.
- * 2. Past a second one, the clients that have been idle for longest lose first that `prevValue`, then
- *    their results, lowest sequence number first. A session's *floor* says up to where: what is at or
- *    below it is refused as stale, and so never applied twice.
- * 3. When there are too many clients, the one that has been idle for longest is forgotten whole. Only
- *    this can make an old write look new.
+ * 2. Past a second one, the clients that have been idle for longest lose first that `prevValue`,
+ *    then their results, lowest sequence number first. A session's *floor* says up to where: what
+ *    is at or below it is refused as stale, and so never applied twice.
+ * 3. When there are too many clients, the one that has been idle for longest is forgotten whole.
+ *    Only this can make an old write look new.
  *
  * Everything here depends only on the commands and their order, so replaying the log remembers,
  * forgets and evicts the same.
@@ -68,13 +68,15 @@ export class Sessions {
   /** Session numbers that are free again; numbers above `#numbered` were never given out. */
   readonly #free: number[] = [];
   #numbered = 0;
-  /** Sessions older than `#shrinkNext` have no `prevValue` left; older than `#dropNext`, no results. */
+  /**
+   * Sessions older than `#shrinkNext` have no `prevValue` left; older than `#dropNext`, no results.
+   */
   #shrinkNext = 0;
   #dropNext = 0;
   #evictions = 0;
   #drops = 0;
 
-  /** The session that was judged last, and where the result of that sequence number is or would be. */
+  /** The session judged last, and where the result of that sequence number is or would be. */
   #session = 0;
   #place = 0;
   readonly #number = new Uint8Array(4);
@@ -210,7 +212,7 @@ export class Sessions {
     }
   }
 
-  /** Shrinks the result of `seq`, if it is remembered, to what tells a duplicate from a new write. */
+  /** Shrinks the result of `seq`, if remembered, to what tells a duplicate from a new write. */
   #forgetPrevValue(session: number, seq: number): void {
     const row = this.#results.search(session, seq);
     if (this.#results.has(session, row, seq)) this.#results.forgetPrevValue(session, row);

@@ -1,7 +1,7 @@
 /**
- * Takes a snapshot from files that no longer change: the snapshot before and the sealed segments after
- * it, replayed by the same code that starts a node. The node that serves meanwhile is not asked and
- * not touched; all it has to do is to cut its log first.
+ * Takes a snapshot from files that no longer change: the snapshot before and the sealed segments
+ * after it, replayed by the same code that starts a node. The node that serves meanwhile is not
+ * asked and not touched; all it has to do is to cut its log first.
  *
  * @module
  */
@@ -26,8 +26,8 @@ interface MadeState {
 }
 
 /**
- * Takes the snapshots of one node, one at a time. It keeps the state of the one that it took last, so
- * that the next one takes a replay of the segments since then, and not of the snapshot as well.
+ * Takes the snapshots of one node, one at a time. It keeps the state of the one that it took last,
+ * so that the next one takes a replay of the segments since then, and not of the snapshot as well.
  */
 export class SnapshotMaker {
   readonly #options: SnapshotMakerOptions;
@@ -38,9 +38,9 @@ export class SnapshotMaker {
   }
 
   /**
-   * Writes a snapshot of the records up to `index`, with which a sealed segment ends. Resolves when it
-   * is durable and was read back. Nothing else is changed: a failure leaves at most a file that the
-   * next start removes, and the next call begins from what is on disk.
+   * Writes a snapshot of the records up to `index`, with which a sealed segment ends. Resolves when
+   * it is durable and was read back. Nothing else is changed: a failure leaves at most a file that
+   * the next start removes, and the next call begins from what is on disk.
    *
    * @throws {DamageError} What it is made from, or what was written, is not intact.
    */

@@ -1,5 +1,5 @@
 /**
- * Writes a snapshot under a temporary name, reads it back, and gives it its name when it is durable.
+ * Writes a snapshot under a temporary name, reads it back, and only then gives it its name.
  *
  * @module
  */

@@ -238,7 +238,8 @@ export class Table {
 
   /**
    * All entries, in no order, each as it stands in the arena: the lengths of key and value, 4 bytes
-   * each and little-endian, then key and value. They are views: the table must not change meanwhile.
+   * each and little-endian, then key and value. They are views: the table must not change
+   * meanwhile.
    */
   *packedEntries(): Generator<Uint8Array> {
     for (const pairs of this.#index.tables) {

@@ -1,6 +1,6 @@
 /**
- * For tests of what commands do to a shard, without a log: each is encoded as the log would have it,
- * and applied at the next index.
+ * For tests of what commands do to a shard, without a log: each is encoded as the log would have
+ * it, and applied at the next index.
  *
  * @module
  */

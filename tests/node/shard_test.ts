@@ -111,7 +111,7 @@ Deno.test("Sessions answers whole at first even when it forgets values", () => {
   fed.check();
 });
 
-Deno.test("Sessions forgets the values of idle clients when the newest alone pass the bound", () => {
+Deno.test("Sessions forgets values of idle clients when the newest alone pass the bound", () => {
   const fed = new Fed({ bytesSoftMax: 1000, bytesMax: 20_000 });
   const value = "x".repeat(1000);
   const clients = Array.from({ length: 100 }, (_, i) => `c${i}`);
@@ -127,7 +127,7 @@ Deno.test("Sessions forgets the values of idle clients when the newest alone pas
   fed.check();
 });
 
-Deno.test("Sessions refuses a write whose result it had to drop, and never applies it again", () => {
+Deno.test("Sessions refuses a write whose result it dropped, and never applies it again", () => {
   const fed = new Fed({ bytesSoftMax: 1000, bytesMax: 10_000 });
   for (let seq = 1; seq <= 300; seq++) fed.put("idle", seq, "idle", "v");
   for (let seq = 1; seq <= 300; seq++) fed.put("busy", seq, "busy", "v");
