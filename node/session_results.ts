@@ -336,20 +336,17 @@ export class SessionResults {
     const old = this.#blocks[session];
     const { words, bytes } = this.#arena.chunkOf(old);
     const first = this.#wordOf(session, 0);
+    const ring = this.#wordAt(old) + HEADER_WORDS;
     const clientAt = this.#clientAt(session);
     const clientLength = this.#clientLength(session);
-    const inRow = Math.min(this.#count[session], this.#roomOf(session) - this.#first[session]);
-    const wrapped = this.#count[session] - inRow;
+    const unwrapped = Math.min(this.#count[session], this.#roomOf(session) - this.#first[session]);
+    const wrapped = this.#count[session] - unwrapped;
     const position = this.#appendBlock(session, room, clientLength);
     this.#blocks[session] = position;
     const target = this.#arena.chunkOf(position);
     const start = this.#wordOf(session, 0);
-    target.words.set(words.subarray(first, first + inRow * ROW_WORDS), start);
-    const oldStart = this.#wordAt(old) + HEADER_WORDS;
-    target.words.set(
-      words.subarray(oldStart, oldStart + wrapped * ROW_WORDS),
-      start + inRow * ROW_WORDS,
-    );
+    copyRows(words, first, unwrapped, target.words, start);
+    copyRows(words, ring, wrapped, target.words, start + unwrapped * ROW_WORDS);
     copyBytes(bytes, clientAt, clientAt + clientLength, target.bytes, this.#clientAt(session));
     this.#discard(old);
   }
@@ -389,6 +386,17 @@ function entryBytes(length: number): number {
 /** Capacity, in rows, of a block made for `count` rows. */
 function roomFor(count: number): number {
   return Math.min(SESSION_WINDOW, count < 2 ? 1 : count + Math.max(2, count >>> 2));
+}
+
+/** Copies `count` rows from word `start` of `from` to word `at` of `to`. */
+function copyRows(
+  from: Uint32Array,
+  start: number,
+  count: number,
+  to: Uint32Array,
+  at: number,
+): void {
+  to.set(from.subarray(start, start + count * ROW_WORDS), at);
 }
 
 function uint53(words: Uint32Array, at: number): number {
