@@ -57,7 +57,7 @@ export function encodeHello(writer: ByteWriter, nodeId: string): void {
 }
 
 /** Why the node `nodeId` does not welcome this `hello`; null if it does. */
-export function refusesHello(
+export function helloRefusal(
   bytes: Uint8Array<ArrayBuffer>,
   start: number,
   end: number,

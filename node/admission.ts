@@ -1,13 +1,14 @@
 /**
- * The bound on a node's memory: which writes are let into the log, and which are refused because the
- * store has no room for them.
+ * The bound on a node's memory: which writes are let into the log, and which are refused because
+ * the store has no room for them.
  *
- * It is a decision of this process alone, made before the log; `apply` knows nothing of it, so a node
- * that starts with a lower bound still replays all of its log. Bounded is what the store holds: its
- * entries and its index. What its table has reserved beyond that is garbage that will be reclaimed,
- * and would count against a write that frees memory. Sessions have a bound of their own and make room
- * by themselves (`sessions.ts`); a delete even adds to them, the value that it removed. So they count
- * with all that they may take, and each byte that is deleted is free for the next write.
+ * It is a decision of this process alone, made before the log; `apply` knows nothing of it, so a
+ * node that starts with a lower bound still replays all of its log. Bounded is what the store
+ * holds: its entries and its index. What its table has reserved beyond that is garbage that will be
+ * reclaimed, and would count against a write that frees memory. Sessions have a bound of their own
+ * and make room by themselves (`sessions.ts`); a delete even adds to them, the value that it
+ * removed. So they count with all that they may take, and each byte that is deleted is free for the
+ * next write.
  *
  * @module
  */
@@ -21,17 +22,17 @@ import type { Shard } from "./shard.ts";
 const RESERVED_PER_HELD = 5 / 4;
 
 /**
- * Bytes that store and sessions of a node may take if nobody says so: 3/4 of the heap limit of V8. Of
- * so many `nodes` on one machine that they would come to more than twice that limit, an even share.
+ * Default bound for store and sessions, in bytes: 3/4 of V8's heap limit; with several `nodes` on a
+ * machine, an even share of twice that limit if that is less.
  */
 export function defaultMemoryBytes(nodes = 1): number {
-  // The tables are not in that heap: the limit, which V8 takes from the memory of the machine, is but
-  // a measure of what a process may take there.
+  // The tables are not in that heap: the limit, which V8 takes from the memory of the machine, is
+  // but a measure of what a process may take there.
   const share = Math.min(3 / 4, 2 / nodes);
   return Math.max(MEMORY_BYTES_MIN, Math.floor(getHeapStatistics().heap_size_limit * share));
 }
 
-/** Bytes that the store of a node may hold which may take `memoryBytes` for store and sessions. */
+/** The part of `memoryBytes` (store and sessions) that the store may hold. */
 export function storeBytesMax(memoryBytes: number): number {
   return Math.floor(memoryBytes / RESERVED_PER_HELD) - SESSION_BYTES_MAX;
 }
@@ -57,8 +58,8 @@ export class Admission {
 
   /**
    * Begins a batch of `bytes` bytes of commands, when all that was admitted before is applied. True
-   * if it passes whole; else each command is to be put to {@linkcode refusalOf}, in order. A command
-   * is never shorter than what it adds to the store.
+   * if it passes whole; else each command is to be put to {@linkcode refusalOf}, in order. A
+   * command is never shorter than what it adds to the store.
    */
   passes(bytes: number): boolean {
     this.#growth = 0;
@@ -75,9 +76,9 @@ export class Admission {
     }
     this.#refused++;
     return new InsufficientStorageError(
-      `Memory is full: the store holds ${held} bytes and this write adds ${growth}, expected at most ` +
-        `${this.bytesMax}; it was not applied, and may be sent again after keys were deleted or ` +
-        `the node was started with more --memory-max`,
+      `Memory is full: the store holds ${held} bytes and this write adds ${growth}, ` +
+        `expected at most ${this.bytesMax}; it was not applied, and may be sent again after keys ` +
+        `were deleted or the node was started with more --memory-max`,
     );
   }
 }

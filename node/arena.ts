@@ -1,18 +1,20 @@
 /**
  * Memory for entries of any size outside the V8 heap, where the garbage collector would walk over
- * them: chunks of 4 MiB, to which entries are appended. An entry that is no longer in use is garbage,
- * which later calls reclaim in small steps: see {@linkcode Arena.reclaim}.
+ * them: chunks of 4 MiB, to which entries are appended. An entry that is no longer in use is
+ * garbage, which later calls reclaim in small steps: see {@linkcode Arena.reclaim}.
  *
- * Who owns an arena knows where its entries are, how large they are and which are in use. A position
- * counts units of 8 bytes over all chunks, so 32 bits reach 32 GiB. Chunk 0 has no memory, so the
- * positions in it are free to mean something else, 0 above all "none". An entry never spans chunks:
- * the end of one that was too short for the next entry stays unused, so entries of nearly half a
- * chunk and more can waste up to half of it.
+ * Who owns an arena knows where its entries are, how large they are and which are in use. A
+ * position counts units of 8 bytes over all chunks, so 32 bits reach 32 GiB. Chunk 0 has no memory,
+ * so the positions in it are free to mean something else, 0 above all "none". An entry never spans
+ * chunks: the end of one that was too short for the next entry stays unused, so entries of nearly
+ * half a chunk and more can waste up to half of it.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
+import { copyBytes } from "./copy_bytes.ts";
+import { expectEqual } from "./invariant.ts";
 
 /** Size of a chunk of an arena, and of the largest entry, in bytes. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
@@ -24,8 +26,6 @@ const RECLAIM_FACTOR = 8;
 /** Entries that one call walks at most: half a millisecond's work, each being a cache miss. */
 const RECLAIM_ENTRIES_MAX = 1024;
 
-/** Up to here a loop copies as fast as a native function, and needs no view of the source. */
-const LOOP_LENGTH_MAX = 128;
 /** Up to here `Buffer` decodes faster than a `TextDecoder`, whose call costs more. */
 const BUFFER_TEXT_BYTES_MAX = 256;
 // By default a decoder drops U+FEFF at the start of a text.
@@ -75,8 +75,9 @@ export interface ArenaOwner {
 }
 
 /**
- * See the module's comment. Invariants, which {@linkcode Arena.check} checks: entries fill each chunk
- * up to `used`, and `live`, as well as the sums over all chunks, counts those that the owner uses.
+ * See the module's comment. Invariants, which {@linkcode Arena.check} checks: entries fill each
+ * chunk up to `used`, and `live`, as well as the sums over all chunks, counts those that the owner
+ * uses.
  */
 export class Arena {
   readonly #owner: ArenaOwner;
@@ -100,7 +101,7 @@ export class Arena {
 
   /**
    * @param chunkBytes Size of a chunk in bytes, a power of two from 16.
-   * @throws {RangeError} It is none.
+   * @throws {RangeError} It is not a power of two, or below 16.
    */
   constructor(owner: ArenaOwner, chunkBytes: number) {
     if (chunkBytes < 16 || !Number.isInteger(Math.log2(chunkBytes))) {
@@ -135,10 +136,10 @@ export class Arena {
   }
 
   /**
-   * Room for a new entry of `bytes` bytes, a multiple of 8: its position. To be filled, and referred
-   * to, before the next call of `reclaim()`.
+   * Room for a new entry of `bytes` bytes, a multiple of 8: its position. To be filled, and
+   * referred to, before the next call of `reclaim()`.
    *
-   * @throws {RangeError} It is larger than a chunk, or all positions are taken; nothing was changed.
+   * @throws {RangeError} It is larger than a chunk, or all positions are taken. Nothing changed.
    */
   append(bytes: number): number {
     if (this.#last.used + bytes > this.#last.bytes.length) this.#last = this.#openChunk(bytes);
@@ -296,27 +297,5 @@ export class Arena {
           `expected at most ${chunk.used}`,
       );
     }
-  }
-}
-
-/** Copies `from[start]` to `from[end - 1]` to `to`, from `offset` on. */
-export function copyBytes(
-  from: Uint8Array,
-  start: number,
-  end: number,
-  to: Uint8Array,
-  offset: number,
-): void {
-  if (end - start > LOOP_LENGTH_MAX) {
-    to.set(from.subarray(start, end), offset);
-  } else {
-    for (let at = start; at < end; at++) to[offset + at - start] = from[at];
-  }
-}
-
-/** @throws {Error} What is counted and what was counted differ. */
-export function expectEqual(what: string, actual: number, expected: number): void {
-  if (actual !== expected) {
-    throw new Error(`Broken invariant: ${what} is ${actual}, expected ${expected}`);
   }
 }

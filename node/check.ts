@@ -6,7 +6,12 @@
 import { DamageError } from "./damage.ts";
 import { checkMarker } from "./data_directory.ts";
 import type { Disk } from "./disk.ts";
-import { type DirectoryScan, missingLog, scanDirectory } from "./directory_scan.ts";
+import {
+  type DirectoryScan,
+  missingLog,
+  scanDirectory,
+  type ScanVisitor,
+} from "./directory_scan.ts";
 import type { SegmentScan } from "./log_scan.ts";
 import { Replay } from "./replay.ts";
 import type { SnapshotScan } from "./snapshot_scan.ts";
@@ -34,39 +39,47 @@ export interface CheckReport {
 /** Reads all of `directory`. Damage is reported, not thrown. */
 export async function checkDirectory(disk: Disk, directory: string): Promise<CheckReport> {
   const replay = new Replay({ hashKey: [0, 0] });
-  let snapshot: SnapshotScan | null = null;
-  const segments: SegmentScan[] = [];
-  const report = (
-    scan: DirectoryScan | null,
-    nodeId: string | null,
-    damage: DamageError | null,
-  ): CheckReport => ({
-    nodeId: scan?.nodeId ?? nodeId,
-    snapshot,
-    passedOver: scan?.passedOver ?? [],
-    segments,
-    records: replay.records,
-    keys: replay.shard.store.size,
-    sessions: replay.shard.sessions.size,
-    leftovers: scan === null ? [] : [...scan.leftovers, ...scan.covered],
-    damage,
-  });
+  const found = { snapshot: null as SnapshotScan | null, segments: [] as SegmentScan[] };
+  const visitor: ScanVisitor = {
+    part: replay.part,
+    batch: replay.batch,
+    snapshot: (snapshot) => found.snapshot = snapshot,
+    segment: (segment) => found.segments.push(segment),
+  };
   let nodeId: string | null = null;
+  let scan: DirectoryScan | null = null;
+  let damage: DamageError | null = null;
   try {
     nodeId = await checkMarker(disk, directory);
-    const scan = await scanDirectory(disk, directory, {
-      part: replay.part,
-      batch: replay.batch,
-      snapshot: (scan) => snapshot = scan,
-      segment: (segment) => segments.push(segment),
-    });
-    if (scan === null && nodeId !== null) throw missingLog(directory);
-    if (scan !== null && nodeId !== null && scan.nodeId !== nodeId) {
-      throw new DamageError(directory, 0, `log is of node "${scan.nodeId}", marker of "${nodeId}"`);
-    }
-    return report(scan, nodeId, null);
+    scan = await scanDataOf(nodeId, disk, directory, visitor);
   } catch (error) {
     if (!(error instanceof DamageError)) throw error;
-    return report(null, nodeId, error);
+    damage = error;
   }
+  const { records, shard: { store, sessions } } = replay;
+  return {
+    nodeId: scan?.nodeId ?? nodeId,
+    ...found,
+    passedOver: scan?.passedOver ?? [],
+    records,
+    keys: store.size,
+    sessions: sessions.size,
+    leftovers: scan === null ? [] : [...scan.leftovers, ...scan.covered],
+    damage,
+  };
+}
+
+/** Reads the data of the node that the marker names; null if there is neither data nor a name. */
+async function scanDataOf(
+  nodeId: string | null,
+  disk: Disk,
+  directory: string,
+  visitor: ScanVisitor,
+): Promise<DirectoryScan | null> {
+  const scan = await scanDirectory(disk, directory, visitor);
+  if (scan === null && nodeId !== null) throw missingLog(directory);
+  if (scan !== null && nodeId !== null && scan.nodeId !== nodeId) {
+    throw new DamageError(directory, 0, `log is of node "${scan.nodeId}", marker of "${nodeId}"`);
+  }
+  return scan;
 }

@@ -1,7 +1,7 @@
 /**
- * Group commit. Writes gather in a batch while the batch before is on its way to the disk; then they
- * go together, with one sync for all. The store is changed only once the batch is durable, so nobody
- * reads a write that a crash could take back.
+ * Group commit. Writes gather in a batch while the batch before is on its way to the disk; then
+ * they go together, with one sync for all. The store is changed only once the batch is durable, so
+ * nobody reads a write that a crash could take back.
  *
  *     submit ─▶ gathering ──turn ends, disk is free──▶ log.append ──durable──▶ apply ─▶ answer
  *                  ▲                                      │
@@ -42,7 +42,7 @@ class Batch {
   }
 }
 
-/** A buffer that an unusual batch made larger than this is let go afterwards. */
+/** A buffer that an unusual batch made larger than this is freed afterwards. */
 const BUFFER_BYTES_KEPT = 1024 * 1024;
 
 export interface CommitQueueOptions {
@@ -180,8 +180,9 @@ export class CommitQueue {
   }
 
   /**
-   * Applies what is durable and answers it. Small commands may have large answers, those of writes
-   * that are sent again above all: after so many bytes of them some get time to leave.
+   * Applies what is durable and answers it. Small commands can have large answers (a retry returns
+   * the value that it overwrote once), so it yields after `ANSWER_BYTES_PER_TURN` to let them
+   * leave.
    */
   async #answer({ bytes, replies }: Batch, firstIndex: number): Promise<void> {
     const { apply, clock } = this.#options;

@@ -1,11 +1,11 @@
 /**
+ * What is said of data on disk that is not what was written. A node that cannot do without that
+ * data stops before it serves anything, and changes nothing.
+ *
  * @module
  */
 
-/**
- * Data on disk is not what was written. The node that finds it stops before it serves anything, and
- * changes nothing.
- */
+/** Data on disk is not what was written. */
 export class DamageError extends Error {
   override name = "DamageError";
   readonly file: string;

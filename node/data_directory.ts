@@ -2,7 +2,7 @@
  * A node's data directory: whose it is, that it belongs to one process at a time, and that it has
  * held a log. All three are the file `NODE` in it.
  *
- *     data/n1/NODE                   locked while a node runs; says whose log this is, with a checksum
+ *     data/n1/NODE                   locked while a node runs; whose log this is, with a checksum
  *     data/n1/0000000000000001.log   the log's segments, and snapshots (`….snapshot`)
  *
  * @module
@@ -92,8 +92,8 @@ function plainMarkerOf(nodeId: string): string {
 }
 
 /**
- * Reads and checks the marker. An empty one says that no log was durable yet: null. One of zeros has
- * never reached the disk, only its size has; there is a log then, which knows whose it is.
+ * Reads and checks the marker. An empty one says that no log was durable yet: null. One of zeros
+ * has never reached the disk, only its size has; there is a log then, which knows whose it is.
  */
 async function readMarker(file: DiskFile, path: string): Promise<string | null> {
   const length = await file.size();

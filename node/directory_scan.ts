@@ -1,6 +1,6 @@
 /**
- * Reads a node's data: the newest snapshot that is intact, then the log from its index on. Starting a
- * node, taking a snapshot and `main.ts check` all do it with this; it writes nothing.
+ * Reads a node's data: the newest snapshot that is intact, then the log from its index on. Starting
+ * a node, taking a snapshot and `main.ts check` all do it with this; it writes nothing.
  *
  * A snapshot that is damaged is passed over, if an older one, or record 1, is there with all the
  * segments that follow it. What is found then is the same state, by a longer way.
@@ -43,7 +43,7 @@ export interface ScanOptions {
 /**
  * Reads all of a node's data in `directory`; null if there is none.
  *
- * @throws {DamageError} Anything that is needed is not as it was written; nothing after it was visited.
+ * @throws {DamageError} Anything needed is not as it was written; nothing after it was visited.
  */
 export async function scanDirectory(
   disk: Disk,

@@ -6,29 +6,12 @@
  */
 import { join } from "@std/path";
 import { FILL_BYTES, SEGMENT_BYTES } from "../lib/limits.ts";
-import { UnavailableError } from "../lib/key_value.ts";
 import { type DirectoryScan, isCovered, missingLog, scanDirectory } from "./directory_scan.ts";
-import {
-  createFile,
-  type Disk,
-  type DiskFile,
-  readBytes,
-  refusalOf,
-  settled,
-  writeBytes,
-} from "./disk.ts";
+import type { Disk } from "./disk.ts";
+import { asRefusal } from "./disk_errors.ts";
 import type { Log, LogVisitor, SnapshotInfo } from "./log.ts";
-import {
-  encodeFileHeader,
-  encodeFrame,
-  frameBytes,
-  type FrameFields,
-  FrameKind,
-  Mark,
-  SECTOR_BYTES,
-  segmentName,
-} from "./log_format.ts";
 import type { SegmentScan } from "./log_scan.ts";
+import { SegmentContext, SegmentWriter } from "./segment_writer.ts";
 
 export interface FileLogOptions {
   readonly disk: Disk;
@@ -46,16 +29,6 @@ export interface FileLogOptions {
   readonly fillBytes?: number;
 }
 
-const noBody = new Uint8Array(0);
-
-/** A segment that gets no more batches, and still has to get its seal. */
-interface UnsealedSegment {
-  readonly file: DiskFile;
-  readonly firstIndex: number;
-  readonly tail: number;
-  readonly chain: number;
-}
-
 /**
  * See the module's own comment, and `log_format.ts` for what is on disk.
  *
@@ -68,43 +41,32 @@ export class FileLog implements Log {
   readonly #disk: Disk;
   readonly #directory: string;
   readonly #segmentBytes: number;
-  readonly #zeros: Uint8Array;
-  #logId: Uint8Array = noBody;
+  readonly #context: SegmentContext;
+  #logId: Uint8Array = new Uint8Array(0);
 
-  #file: DiskFile | undefined;
-  /** Where the next frame goes in the current segment, and how far its zeros are durable. */
-  #tail = 0;
-  #filled = 0;
-  #chain = 0;
-  #lastIndex = 0;
+  /** The one that gets the frames; none before the log was replayed. */
+  #segment: SegmentWriter | undefined;
+  /** The segment that is being left, until its seal is durable: no frame is written meanwhile. */
+  #unsealed: SegmentWriter | undefined;
   /** Bytes that hold frames in each sealed segment, by its first index. */
   readonly #sealed = new Map<number, number>();
-  #segmentIndex = 1;
   #snapshot: SnapshotInfo | null = null;
-  #syncs = 0;
-  #bytesAppended = 0;
-  /** Frames are laid out here; grows to the largest batch. */
-  #frame = new Uint8Array(64 * 1024);
   #failure: unknown;
-  /** The segment that is being left, until its seal is durable: no frame is written meanwhile. */
-  #unsealed: UnsealedSegment | undefined;
-  /** From the tail on: bytes where a refused frame may have left something in place of zeros. */
-  #spoiledBytes = 0;
 
   constructor(options: FileLogOptions) {
     this.#options = options;
     this.#disk = options.disk;
     this.#directory = options.directory;
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
-    this.#zeros = new Uint8Array(options.fillBytes ?? FILL_BYTES);
+    this.#context = new SegmentContext(options.fillBytes ?? FILL_BYTES);
   }
 
   get lastIndex(): number {
-    return this.#lastIndex;
+    return this.#segment === undefined ? 0 : this.#segment.nextIndex - 1;
   }
 
   get bytes(): number {
-    let bytes = this.#tail;
+    let bytes = this.#segment?.tail ?? 0;
     for (const sealed of this.#sealed.values()) bytes += sealed;
     return bytes;
   }
@@ -118,11 +80,11 @@ export class FileLog implements Log {
   }
 
   get bytesAppended(): number {
-    return this.#bytesAppended;
+    return this.#context.bytesAppended;
   }
 
   get syncs(): number {
-    return this.#syncs;
+    return this.#context.syncs;
   }
 
   async replay(visitor: LogVisitor): Promise<void> {
@@ -140,15 +102,12 @@ export class FileLog implements Log {
   async #createLog(): Promise<void> {
     if (this.#options.existing) throw missingLog(this.#directory);
     this.#logId = this.#options.randomId();
-    await this.#startSegment();
+    this.#segment = await this.#createSegment(1, 0);
   }
 
   /** Takes up the log where `scan` found its end, and first mends what a crash left unfinished. */
   async #continueLog(scan: DirectoryScan): Promise<void> {
-    const last = scan.segments[scan.segments.length - 1];
     this.#logId = scan.logId;
-    this.#chain = last.chain;
-    this.#lastIndex = scan.lastIndex;
     this.#snapshot = scan.snapshot;
     await this.#removeLeftovers(scan);
     for (const segment of scan.segments.slice(0, -1)) {
@@ -156,11 +115,9 @@ export class FileLog implements Log {
     }
     const before = scan.segments.at(-2);
     if (before) await this.#sealAgain(before);
-    this.#segmentIndex = last.firstIndex;
-    this.#tail = last.tail;
-    this.#filled = last.sizeBytes - last.sizeBytes % SECTOR_BYTES;
-    this.#file = await this.#open(last.name);
-    await this.#settleTail(this.#file, last);
+    const last = scan.segments[scan.segments.length - 1];
+    this.#segment = await this.#openSegment(last);
+    await this.#settleTail(this.#segment, last);
   }
 
   /** Removes what nothing needs any more, after what is needed instead is known to be durable. */
@@ -179,8 +136,8 @@ export class FileLog implements Log {
   }
 
   /**
-   * Removes files that a snapshot stands for, oldest first: what a crash leaves is the newest part of
-   * the log, without a gap. A file may go in pieces, so before that it loses its name.
+   * Removes files that a snapshot stands for, oldest first: what a crash leaves is the newest part
+   * of the log, without a gap. A file may go in pieces, so before that it loses its name.
    */
   async #removeCovered(names: readonly string[]): Promise<void> {
     const paths = names.map((name) => join(this.#directory, name));
@@ -194,41 +151,53 @@ export class FileLog implements Log {
    * last batch may be in memory alone; after a failed sync the system may even take it for written.
    * So the last batch is written again, the same bytes, and a torn one is written over with zeros.
    */
-  async #settleTail(file: DiskFile, segment: SegmentScan): Promise<void> {
-    if (segment.lastFrame > 0) {
-      const length = segment.tail - segment.lastFrame;
-      writeBytes(file, readBytes(file, segment.lastFrame, length), segment.lastFrame);
-    }
-    if (segment.tornBytes > 0) {
-      writeBytes(file, new Uint8Array(segment.tornBytes), segment.tail);
+  async #settleTail(segment: SegmentWriter, { name, ...scan }: SegmentScan): Promise<void> {
+    if (scan.lastFrame > 0) segment.writeAgain(scan.lastFrame);
+    if (scan.tornBytes > 0) {
+      segment.writeZeros(scan.tornBytes);
       this.#options.report(
-        `cut off ${segment.tornBytes} bytes at byte ${segment.tail} of "${segment.name}": ` +
+        `cut off ${scan.tornBytes} bytes at byte ${scan.tail} of "${name}": ` +
           `a last batch that was never finished, so never acknowledged`,
       );
     }
-    await this.#sync(file);
+    await segment.sync();
+  }
+
+  /** Writes the seal that a crash prevented, or the same one again: it may be in memory alone. */
+  async #sealAgain(scan: SegmentScan): Promise<void> {
+    const segment = await this.#openSegment(scan);
+    try {
+      await segment.seal();
+    } finally {
+      segment.close();
+    }
   }
 
   append(body: Uint8Array, count: number): Promise<void> {
-    return this.#attempt(() => this.#appendFrame(body, count));
+    return this.#attempt((segment) =>
+      segment.isEmpty || segment.bytesWith(body.length) <= this.#segmentBytes
+        ? segment.append(body, count)
+        : this.#nextSegment(segment).then(() => this.#segment!.append(body, count))
+    );
   }
 
   async cut(): Promise<number> {
     // A segment without frames begins where a cut would be.
-    const isCut = () => this.#lastIndex < this.#segmentIndex;
-    await this.#attempt(() => isCut() ? Promise.resolve() : this.#nextSegment());
-    return this.#lastIndex;
+    await this.#attempt((segment) =>
+      segment.isEmpty ? Promise.resolve() : this.#nextSegment(segment)
+    );
+    return this.lastIndex;
   }
 
-  /** Does what an attempt before this one was refused, then `step`. */
-  async #attempt(step: () => Promise<void>): Promise<void> {
+  /** Does what an attempt before this one was refused, then `step`, in the current segment. */
+  async #attempt(step: (segment: SegmentWriter) => Promise<void>): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     try {
-      if (this.#spoiledBytes > 0) await this.#wipe();
+      if (this.#segment!.isSpoiled) await this.#segment!.wipe();
       if (this.#unsealed !== undefined) await this.#leaveSegment(this.#unsealed);
-      await step();
+      await step(this.#segment!);
     } catch (error) {
-      const refusal = refusalOf(error);
+      const refusal = asRefusal(error);
       if (refusal === null) this.#failure = error;
       throw refusal ?? error;
     }
@@ -249,150 +218,36 @@ export class FileLog implements Log {
     }
   }
 
-  #appendFrame(body: Uint8Array, count: number): Promise<void> {
-    const length = frameBytes(body.length);
-    // After the frame there is always room for the seal, and zeros that are durable.
-    const needed = this.#tail + length + SECTOR_BYTES;
-    if (needed > this.#segmentBytes && this.#tail > SECTOR_BYTES) {
-      return this.#nextSegment().then(() => this.#appendFrame(body, count));
-    }
-    if (needed > this.#filled) {
-      return this.#fill(needed).then(() => this.#appendFrame(body, count));
-    }
-    const file = this.#file!;
-    const firstIndex = this.#lastIndex + 1;
-    const frame = { kind: FrameKind.batch, firstIndex, count, chain: this.#chain };
-    let checksum: number;
-    try {
-      checksum = this.#write(file, this.#tail, body, frame);
-    } catch (error) {
-      return this.#takeBack(length, error);
-    }
-    return this.#sync(file).then(() => {
-      this.#chain = checksum;
-      this.#tail += length;
-      this.#bytesAppended += length;
-      this.#lastIndex += count;
-    });
-  }
-
-  /** Lays out a frame and writes it at `offset`. Returns its body checksum. */
-  #write(file: DiskFile, offset: number, body: Uint8Array, frame: FrameFields): number {
-    const length = frameBytes(body.length);
-    if (this.#frame.length < length) this.#frame = new Uint8Array(length * 2);
-    const checksum = encodeFrame(this.#frame, body, frame);
-    writeBytes(file, this.#frame.subarray(0, length), offset);
-    return checksum;
-  }
-
-  /**
-   * Rejects with `error`, when nothing is left of a frame that the disk had no room for. Most disks
-   * take a frame always, as its place was filled with zeros; one that copies on write may not.
-   */
-  async #takeBack(length: number, error: unknown): Promise<never> {
-    if (refusalOf(error) === null) throw error;
-    this.#spoiledBytes = length;
-    try {
-      await this.#wipe();
-    } catch (cause) {
-      if (refusalOf(cause) === null) throw cause;
-      throw new UnavailableError(
-        "Disk is full, and cannot take back a part of a batch: whether this write will be applied " +
-          "is unknown until there is space",
-        { cause },
-      );
-    }
-    throw error;
-  }
-
-  /** Puts zeros back where the next frame goes: it may only be written over durable ones. */
-  async #wipe(): Promise<void> {
-    writeBytes(this.#file!, new Uint8Array(this.#spoiledBytes), this.#tail);
-    await this.#sync(this.#file!);
-    this.#spoiledBytes = 0;
-  }
-
-  #sync(file: DiskFile): Promise<void> {
-    this.#syncs++;
-    return settled(file.syncData());
-  }
-
-  /** Writes zeros up to `needed` at least, in whole steps, and makes them durable. */
-  async #fill(needed: number): Promise<void> {
-    let filled = this.#filled;
-    while (filled < needed) {
-      writeBytes(this.#file!, this.#zeros, filled);
-      filled += this.#zeros.length;
-    }
-    await this.#sync(this.#file!);
-    this.#filled = filled;
-  }
-
-  #nextSegment(): Promise<void> {
-    this.#unsealed = {
-      file: this.#file!,
-      firstIndex: this.#segmentIndex,
-      tail: this.#tail,
-      chain: this.#chain,
-    };
-    return this.#leaveSegment(this.#unsealed);
+  #nextSegment(segment: SegmentWriter): Promise<void> {
+    this.#unsealed = segment;
+    return this.#leaveSegment(segment);
   }
 
   /**
    * The next segment is durable before the seal says that it is there. From the first step on there
    * is no way back: a batch that went to this segment would not be expected before the next one.
    */
-  async #leaveSegment({ file, firstIndex, tail, chain }: UnsealedSegment): Promise<void> {
-    if (this.#file === file) {
-      await this.#startSegment();
-      this.#sealed.set(firstIndex, tail);
+  async #leaveSegment(segment: SegmentWriter): Promise<void> {
+    if (this.#segment === segment) {
+      this.#segment = await this.#createSegment(segment.nextIndex, segment.chain);
+      this.#sealed.set(segment.firstIndex, segment.tail);
     }
-    await this.#seal(file, tail, chain, this.#lastIndex + 1);
+    await segment.seal();
     this.#unsealed = undefined;
-    file.close();
+    segment.close();
   }
 
-  /** Writes the seal that a crash prevented, or the same one again: it may be in memory alone. */
-  async #sealAgain({ name, tail, chain, firstIndex, records }: SegmentScan): Promise<void> {
-    const file = await this.#open(name);
-    try {
-      await this.#seal(file, tail, chain, firstIndex + records);
-    } finally {
-      file.close();
-    }
+  #createSegment(firstIndex: number, chain: number): Promise<SegmentWriter> {
+    const header = { firstIndex, chain, logId: this.#logId, nodeId: this.#options.nodeId };
+    return SegmentWriter.create(this.#disk, this.#directory, header, this.#context);
   }
 
-  async #seal(file: DiskFile, offset: number, chain: number, nextIndex: number): Promise<void> {
-    const frame = { kind: FrameKind.seal, firstIndex: nextIndex, count: 0, chain };
-    this.#write(file, offset, noBody, frame);
-    await this.#sync(file);
-  }
-
-  /** Creates the segment that begins after the last record, and makes it the current one. */
-  async #startSegment(): Promise<void> {
-    const firstIndex = this.#lastIndex + 1;
-    const { nodeId } = this.#options;
-    const header = { firstIndex, chain: this.#chain, logId: this.#logId, nodeId };
-    const { sector, checksum } = encodeFileHeader(Mark.segment, header);
-    const bytes = new Uint8Array(SECTOR_BYTES + this.#zeros.length);
-    bytes.set(sector);
-    const name = segmentName(firstIndex);
-    await createFile(this.#disk, this.#directory, name, bytes);
-    this.#file = await this.#open(name);
-    this.#segmentIndex = firstIndex;
-    this.#chain = checksum;
-    this.#tail = SECTOR_BYTES;
-    this.#filled = bytes.length;
-  }
-
-  #open(name: string): Promise<DiskFile> {
-    return this.#disk.open(join(this.#directory, name), "write");
+  #openSegment(scan: SegmentScan): Promise<SegmentWriter> {
+    return SegmentWriter.open(this.#disk, this.#directory, scan, this.#context);
   }
 
   close(): void {
-    if (this.#unsealed?.file !== this.#file) this.#unsealed?.file.close();
-    this.#unsealed = undefined;
-    this.#file?.close();
-    this.#file = undefined;
+    this.#unsealed?.close();
+    this.#segment?.close();
   }
 }

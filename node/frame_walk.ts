@@ -2,11 +2,11 @@
  * Finds the frames of a file that are intact, in between others that are not. A node has no use for
  * that: for it a damaged file is damaged. `salvage` has.
  *
- * What proves a frame intact is its own header checksum, and its body checksum begun with that of the
- * frame before, which stands in that one's header. So a damaged body costs its own frame only. After a
- * damaged header there are two ways to know what the next frame was chained to: the field in it may
- * have kept its value; or the body behind it may have, and its checksum can be taken again. If neither
- * fits, the next frame is not proven, and given up too.
+ * What proves a frame intact is its own header checksum, and its body checksum begun with that of
+ * the frame before, which stands in that one's header. So a damaged body costs its own frame only.
+ * After a damaged header there are two ways to know what the next frame was chained to: the field
+ * in it may have kept its value; or the body behind it may have, and its checksum can be taken
+ * again. If neither fits, the next frame is not proven, and given up too.
  *
  * @module
  */
@@ -24,7 +24,9 @@ import {
   type FrameHeader,
   FrameKind,
   HEADER_CHECKSUM_OFFSET,
+  isTorn,
   SECTOR_BYTES,
+  writtenEnd,
 } from "./log_format.ts";
 
 /** A frame that is intact. */
@@ -53,7 +55,7 @@ export function fileHeaderOf(mark: FileMark, bytes: Uint8Array): FileHeader | nu
 
 /** All that is written in a file after its header, in order. */
 export function* walkFrames(bytes: Uint8Array): Generator<IntactFrame | BrokenStretch> {
-  const end = writtenEnd(bytes);
+  const end = Math.ceil(writtenEnd(bytes, 0) / SECTOR_BYTES) * SECTOR_BYTES;
   let chains = headerChains(bytes);
   let offset = SECTOR_BYTES;
   let isSealed = false;
@@ -90,17 +92,13 @@ function brokenStretch(
   end: number,
   claim: FrameHeader | null,
 ): BrokenStretch {
-  let isTorn = false;
-  for (let sector = offset; sector < end; sector += SECTOR_BYTES) {
-    isTorn ||= bytes.subarray(sector, sector + SECTOR_BYTES).every((byte) => byte === 0);
-  }
   const reason = claim === null
     ? "frame header is damaged"
     : "frame is damaged, or cannot be proven";
-  return { header: null, offset, reason, claim, isTorn };
+  return { header: null, offset, reason, claim, isTorn: isTorn(bytes, offset, end) };
 }
 
-/** To what the first frame may be chained: the header's checksum, as it stands or as it comes out. */
+/** To what the first frame may be chained: the header's checksum, as read or as computed. */
 function headerChains(bytes: Uint8Array): number[] {
   if (bytes.length < SECTOR_BYTES) return [];
   return [
@@ -128,11 +126,4 @@ function nextFrame(bytes: Uint8Array, offset: number, end: number): number {
   let next = offset + SECTOR_BYTES;
   while (next < end && decodeFrameHeader(bytes, next) === null) next += SECTOR_BYTES;
   return Math.min(next, end);
-}
-
-/** The end of the sector of the last byte that is not zero. */
-function writtenEnd(bytes: Uint8Array): number {
-  let end = bytes.length;
-  while (end > 0 && bytes[end - 1] === 0) end--;
-  return Math.ceil(end / SECTOR_BYTES) * SECTOR_BYTES;
 }

@@ -7,7 +7,7 @@
  * what JavaScript has. One round for each word and three at the end are the variant that the Linux
  * kernel and others use for hash tables.
  *
- * It is no message authentication code: 32 bits can be guessed. The algorithm is that of
+ * It is not a message authentication code: 32 bits can be guessed. The algorithm is that of
  * Jean-Philippe Aumasson and Daniel J. Bernstein, "SipHash: a fast short-input PRF" (INDOCRYPT
  * 2012), and of `halfsiphash.c` in their reference implementation, github.com/veorq/SipHash.
  *

@@ -10,7 +10,7 @@ import { atMostDrainTime } from "../lib/drain.ts";
 import { CommandCursor } from "../lib/command_codec.ts";
 import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
 import { HELLO_TIMEOUT_MS, LINK_BACKLOG_BYTES_END, LINKS_MAX } from "../lib/limits.ts";
-import { encodeResult, FrameType, refusesHello } from "../lib/link_protocol.ts";
+import { encodeResult, FrameType, helloRefusal } from "../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../lib/wire.ts";
 import type { Node } from "./node.ts";
 
@@ -29,7 +29,7 @@ export class LinkServer {
     this.#clock = clock;
   }
 
-  /** Serves one link until it ends. Never rejects: what a peer does wrong ends its own link only. */
+  /** Serves one link until it ends. Never rejects: a peer's mistake ends its own link only. */
   async serve(duplex: Duplex): Promise<void> {
     if (!this.#makeRoom()) return duplex.close();
     const wire = new Wire(duplex, this.#clock);
@@ -54,8 +54,8 @@ export class LinkServer {
   }
 
   /**
-   * Ends the oldest link that is not welcome yet if there are as many links as there may be. False if
-   * all are welcome: those are routers, and go on.
+   * Ends the oldest link that is not welcome yet if there are as many links as there may be. False
+   * if all are welcome: those are routers, and go on.
    */
   #makeRoom(): boolean {
     if (this.#connections.size < LINKS_MAX) return true;
@@ -95,7 +95,7 @@ class Connection {
     this.#nodeId = nodeId;
   }
 
-  /** @throws {RangeError} The frame is none that a router sends. */
+  /** @throws {RangeError} It is not a frame that a router sends. */
   handle(
     type: number,
     id: number,
@@ -130,7 +130,7 @@ class Connection {
     if (type !== FrameType.hello) {
       throw new RangeError(`Frame type is ${type}, expected ${FrameType.hello} first`);
     }
-    const reason = refusesHello(bytes, start, end, this.#nodeId);
+    const reason = helloRefusal(bytes, start, end, this.#nodeId);
     if (reason !== null) throw new RangeError(reason);
     this.welcomed = true;
     this.wire.beginFrame(FrameType.welcome, id);
@@ -146,7 +146,7 @@ class Connection {
 
   #write(id: number, bytes: Uint8Array, start: number, end: number): void {
     if (this.#command?.bytes !== bytes) this.#command = new CommandCursor(bytes);
-    this.#command.moveTo(start, end); // refuses what is no command, before it gets near the log
+    this.#command.moveTo(start, end); // refuses what is not a command, before it gets near the log
     if (this.#command.end !== end) {
       throw new RangeError(`Command ends at ${this.#command.end}, frame at ${end}`);
     }

@@ -1,7 +1,7 @@
 /**
- * The contract of a write-ahead log: batches of bytes go in, one at a time, and come out again after
- * a crash, in order, each whole. A snapshot may stand for the oldest ones. The log knows nothing of
- * keys and values.
+ * The contract of a write-ahead log: batches of bytes go in, one at a time, and come out again
+ * after a crash, in order, each whole. A snapshot may stand for the oldest ones. The log knows
+ * nothing of keys and values.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export type BatchVisitor = (body: Uint8Array, firstIndex: number, count: number)
 /** Called for each part of a snapshot, in order. `body` is only valid during the call. */
 export type PartVisitor = (kind: number, body: Uint8Array) => void;
 
-/** Gets what a log has: first all parts of the snapshot, if it begins with one, then the batches. */
+/** Gets what a log has: all parts of the snapshot, if it begins with one, then the batches. */
 export interface LogVisitor {
   readonly part: PartVisitor;
   readonly batch: BatchVisitor;
@@ -60,15 +60,16 @@ export interface Log {
    * After any other failure than these two nobody knows what is durable: every further call fails
    * with the same error.
    *
-   * @throws {InsufficientStorageError} The disk is full. The batch is not in the log, which is as it
-   * was; the next call tries again.
-   * @throws {UnavailableError} The same, but the system is short of something else, or the batch may
-   * turn up in the log after a crash.
+   * @throws {InsufficientStorageError} The disk is full. The batch is not in the log, which is as
+   * it was; the next call tries again.
+   * @throws {UnavailableError} The same, but the system is short of something else, or the batch
+   * may turn up in the log after a crash.
    */
   append(body: Uint8Array, count: number): Promise<void>;
   /**
    * Ends a segment, so that the records up to the index that this resolves with will not be touched
-   * any more and can be read for a snapshot. Not while a batch is being appended; fails as that does.
+   * any more and can be read for a snapshot. Not while a batch is being appended; fails as that
+   * does.
    */
   cut(): Promise<number>;
   /**

@@ -2,9 +2,10 @@
  * The format of the log on disk; snapshots are made of the same sectors and frames, see
  * `snapshot_format.ts`.
  *
- * A log is a row of segment files, named after the index of their first record. A segment is a row
- * of sectors of 512 bytes, the unit that a disk writes whole or not at all. Sector 0 is the segment's
- * header; frames follow, each from the start of a sector; zeros follow them, written ahead.
+ * A log is a sequence of segment files, named after the index of their first record. A segment is a
+ * sequence of sectors of 512 bytes, the unit that a disk writes whole or not at all. Sector 0 is
+ * the segment's header; frames follow, each from the start of a sector; zeros follow them, written
+ * ahead.
  *
  *     ┌────────┬──────────────┬───────┬────────────────────────┬──────────────┄
  *     │ header │ frame        │ frame │ frame                  │ zeros
@@ -14,7 +15,8 @@
  * The first byte of a sector is its mark: what it is, and never zero. So a sector that was written
  * is never all zeros, whatever the values are; and no value can look like the start of a frame.
  *
- * Header of a segment, or of a snapshot, padded with zeros to its sector (numbers are little-endian):
+ * Header of a segment, or of a snapshot, padded with zeros to its sector (numbers are
+ * little-endian):
  *
  * | offset | size | field |
  * | --- | --- | --- |
@@ -38,33 +40,34 @@
  * | 4 | 4 | body length in bytes, without marks and padding |
  * | 8 | 8 | index of the first record; of a seal, of the record that would be next |
  * | 16 | 4 | number of records; 0 in a seal |
- * | 20 | 4 | body checksum: CRC-32 of bytes 28 to the frame's last sector end, begun with the chain |
+ * | 20 | 4 | body checksum: CRC-32 of byte 28 to the end of the last sector, begun with the chain |
  * | 24 | 4 | CRC-32 of bytes 0 to 24 |
  * | 28 | … | body; every further sector begins with the mark 67; zeros to the end of the sector |
  *
- * The chain is the body checksum of the frame before; for the first frame of a segment, the checksum
- * of the segment's header, which has the chain of the segment before. So a frame that stands
- * anywhere else than where it was written does not fit. A batch of one record of the three bytes
- * "abc" at index 1, first in a segment whose header checksum is 0, begins with
+ * The chain is the body checksum of the frame before; for the first frame of a segment, the
+ * checksum of the segment's header, which has the chain of the segment before. So a frame that
+ * stands anywhere else than where it was written does not fit. A batch of one record of the three
+ * bytes "abc" at index 1, first in a segment whose header checksum is 0, begins with
  *
  *     9d 01 00 00  03 00 00 00  01 00 00 00 00 00 00 00  01 00 00 00
  *     17 1a 38 28  21 ec 70 03  61 62 63 00 …
  *
  * How a log may end, and what is damage:
  *
- * - A frame is written only when the one before it is durable, and only over zeros that are durable.
- *   Therefore just the last frame can be unfinished, and the file never ends before the zeros that
- *   follow the last frame.
- * - The last frame is *torn* if a whole sector of it is still zero and nothing valid follows. It was
- *   never acknowledged; zeros are written over it.
- * - So is what a full disk took of a frame: zeros are written over it and made durable before another
- *   frame is. A system that cuts a write short cuts it between sectors (Linux does it at pages).
+ * - A frame is written only when the one before it is durable, and only over zeros that are
+ *   durable. Therefore just the last frame can be unfinished, and the file never ends before the
+ *   zeros that follow the last frame.
+ * - The last frame is *torn* if a whole sector of it is still zero and nothing valid follows. It
+ *   was never acknowledged; zeros are written over it.
+ * - So is what a full disk took of a frame: zeros are written over it and made durable before
+ *   another frame is. A system that cuts a write short cuts it between sectors (Linux does it at
+ *   pages).
  * - A segment's last frame is the seal, written when the next segment is durable. A segment that is
  *   sealed and has no next, or has a next with frames and is not sealed, has lost something.
- * - A log need not begin with record 1: a snapshot may stand for the segments before. Then the first
- *   segment follows the snapshot as it would follow the segment before: same chain, same ids.
- * - All else is *damage*: a checksum, mark, index or chain that does not fit, zeros in the middle, a
- *   file that is too short, a missing segment. So is a last frame that is all there and fails its
+ * - A log need not begin with record 1: a snapshot may stand for the segments before. Then the
+ *   first segment follows the snapshot as it would follow the segment before: same chain, same ids.
+ * - All else is *damage*: a checksum, mark, index or chain that does not fit, zeros in the middle,
+ *   a file that is too short, a missing segment. So is a last frame that is all there and fails its
  *   checksum: it was acknowledged.
  *
  * @module
@@ -187,7 +190,7 @@ export function decodeFileHeader(
     return "checksum of the file header does not match";
   }
   if (sector[0] !== mark || MAGIC.some((byte, i) => sector[4 + i] !== byte)) {
-    return mark === Mark.segment ? "file is no segment of a log" : "file is no snapshot";
+    return mark === Mark.segment ? "file is not a segment of a log" : "file is not a snapshot";
   }
   if (sector[1] !== VERSION) return `version is ${sector[1]}, expected ${VERSION}`;
   const header = {
@@ -278,4 +281,27 @@ export function copyBody(
     target.set(segment.subarray(sector + 1, sector + 1 + count), at);
     sector += SECTOR_BYTES;
   }
+}
+
+/**
+ * Whether a whole sector from `start` up to `end` is zero, and so was never written: what ought to
+ * be there is torn.
+ */
+export function isTorn(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let sector = start; sector < end; sector += SECTOR_BYTES) {
+    if (isZero(bytes, sector, Math.min(sector + SECTOR_BYTES, bytes.length))) return true;
+  }
+  return false;
+}
+
+function isZero(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] !== 0) return false;
+  return true;
+}
+
+/** The end of the last byte from `start` on that is not zero; `start` if all are. */
+export function writtenEnd(bytes: Uint8Array, start: number): number {
+  let end = bytes.length;
+  while (end > start && bytes[end - 1] === 0) end--;
+  return end;
 }

@@ -16,9 +16,11 @@ import {
   frameBytes,
   type FrameHeader,
   FrameKind,
+  isTorn,
   Mark,
   SECTOR_BYTES,
   segmentName,
+  writtenEnd,
 } from "./log_format.ts";
 
 /** What a segment turned out to hold. */
@@ -87,8 +89,8 @@ export async function scanSegments(
   const segments: SegmentScan[] = [];
   for (const name of names) {
     const path = join(directory, name);
-    // In one piece, up to 64 MiB for a moment: the scan then is plain loops over one array. Reading it
-    // in windows would save that memory and cost a second kind of "not there yet".
+    // In one piece, up to 64 MiB for a moment: the scan then is plain loops over one array. Reading
+    // it in windows would save that memory and cost a second kind of "not there yet".
     const bytes = await readFile(disk, path);
     checkFollows(directory, segments.at(-1), position, name);
     openSegment(path, bytes, position);
@@ -188,49 +190,50 @@ function scanFrames(
   let body = new Uint8Array(0);
   let frames = 0;
   let lastFrame = 0;
-  let tail = SECTOR_BYTES;
-  const result = (sealed: boolean, tornBytes: number) => {
-    const records = position.nextIndex - firstIndex;
-    const { chain } = position;
-    const sizeBytes = bytes.length;
-    return {
-      name,
-      sizeBytes,
-      firstIndex,
-      frames,
-      records,
-      tail,
-      lastFrame,
-      chain,
-      sealed,
-      tornBytes,
-    };
-  };
-  for (;;) {
-    if (tail + SECTOR_BYTES > bytes.length) {
-      const reason = `file ends after ${bytes.length} bytes, before the zeros that end the records`;
-      throw new DamageError(path, bytes.length, reason);
+  for (let tail = SECTOR_BYTES;;) {
+    const frame = readFrame(path, bytes, tail, position);
+    if ("sealed" in frame) {
+      const records = position.nextIndex - firstIndex;
+      const { chain } = position;
+      const sizeBytes = bytes.length;
+      return { name, sizeBytes, firstIndex, frames, records, tail, lastFrame, chain, ...frame };
     }
-    const header = decodeFrameHeader(bytes, tail);
-    if (header === null) return result(false, unwrittenFrame(path, bytes, tail));
-    const end = tail + frameBytes(header.bodyLength);
-    checkHeader(path, bytes, tail, header, position);
-    if (!bodyMatches(bytes, tail, header, position.chain)) {
-      return result(false, tornFrame(path, bytes, tail, end));
-    }
-    if (header.kind === FrameKind.seal) return result(true, 0);
-    if (header.kind !== FrameKind.batch) {
-      throw new DamageError(path, tail, `kind of the frame is ${header.kind}, expected 1 or 2`);
-    }
-    if (body.length < header.bodyLength) body = new Uint8Array(header.bodyLength * 2);
-    copyBody(bytes, tail, header.bodyLength, body);
-    visit(body.subarray(0, header.bodyLength), header.firstIndex, header.count);
-    position.nextIndex += header.count;
-    position.chain = header.bodyChecksum;
+    const { bodyLength, count } = frame;
+    if (body.length < bodyLength) body = new Uint8Array(bodyLength * 2);
+    copyBody(bytes, tail, bodyLength, body);
+    visit(body.subarray(0, bodyLength), frame.firstIndex, count);
+    position.nextIndex += count;
+    position.chain = frame.bodyChecksum;
     frames++;
     lastFrame = tail;
-    tail = end;
+    tail += frameBytes(bodyLength);
   }
+}
+
+/** How the batches of a segment end. */
+type SegmentEnd = Pick<SegmentScan, "sealed" | "tornBytes">;
+
+/** The header of the batch at `offset`, which is intact; or how the batches end there. */
+function readFrame(
+  path: string,
+  bytes: Uint8Array,
+  offset: number,
+  position: Position,
+): FrameHeader | SegmentEnd {
+  if (offset + SECTOR_BYTES > bytes.length) {
+    const reason = `file ends after ${bytes.length} bytes, before the zeros that end the records`;
+    throw new DamageError(path, bytes.length, reason);
+  }
+  const header = decodeFrameHeader(bytes, offset);
+  if (header === null) return { sealed: false, tornBytes: unwrittenFrame(path, bytes, offset) };
+  const end = offset + frameBytes(header.bodyLength);
+  checkHeader(path, bytes, offset, header, position);
+  if (!bodyMatches(bytes, offset, header, position.chain)) {
+    return { sealed: false, tornBytes: tornFrame(path, bytes, offset, end) };
+  }
+  if (header.kind === FrameKind.seal) return { sealed: true, tornBytes: 0 };
+  if (header.kind === FrameKind.batch) return header;
+  throw new DamageError(path, offset, `kind of the frame is ${header.kind}, expected 1 or 2`);
 }
 
 function checkHeader(
@@ -256,10 +259,10 @@ function checkHeader(
  * header is. Returns the bytes of the torn frame.
  */
 function unwrittenFrame(path: string, bytes: Uint8Array, offset: number): number {
-  if (!isZero(bytes, offset, offset + SECTOR_BYTES)) {
+  if (!isTorn(bytes, offset, offset + SECTOR_BYTES)) {
     throw new DamageError(path, offset, "frame header is damaged");
   }
-  const written = lastWritten(bytes, offset);
+  const written = writtenEnd(bytes, offset);
   if (written === offset) return 0;
   refuseFrames(path, bytes, offset, offset + SECTOR_BYTES, "frame header is gone");
   return written - offset;
@@ -267,14 +270,12 @@ function unwrittenFrame(path: string, bytes: Uint8Array, offset: number): number
 
 /** A frame whose body fails its checksum: torn if a sector was never written, else damaged. */
 function tornFrame(path: string, bytes: Uint8Array, offset: number, end: number): number {
-  let unwritten = false;
-  for (let sector = offset; sector < end; sector += SECTOR_BYTES) {
-    unwritten ||= isZero(bytes, sector, sector + SECTOR_BYTES);
+  if (!isTorn(bytes, offset, end)) {
+    throw new DamageError(path, offset, "checksum of the records does not match");
   }
-  if (!unwritten) throw new DamageError(path, offset, "checksum of the records does not match");
   refuseFrames(path, bytes, offset, end, "part of the records is gone");
-  if (lastWritten(bytes, end) !== end) {
-    throw new DamageError(path, end, "bytes follow the last frame that are no frame");
+  if (writtenEnd(bytes, end) !== end) {
+    throw new DamageError(path, end, "bytes follow the last frame that are not a frame");
   }
   return end - offset;
 }
@@ -291,16 +292,4 @@ function refuseFrames(
     if (decodeFrameHeader(bytes, sector) === null) continue;
     throw new DamageError(path, offset, `${reason}: a valid frame follows at byte ${sector}`);
   }
-}
-
-function isZero(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end && i < bytes.length; i++) if (bytes[i] !== 0) return false;
-  return true;
-}
-
-/** The end of the last byte after `offset` that is not zero, or `offset`. */
-function lastWritten(bytes: Uint8Array, offset: number): number {
-  let end = bytes.length;
-  while (end > offset && bytes[end - 1] === 0) end--;
-  return end;
 }

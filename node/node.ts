@@ -160,7 +160,10 @@ export class Node implements Service {
     return { status: "ok", lastIndex: this.lastIndex };
   }
 
-  /** Counts since the node started (`…_total`, and `dedup_hits`), and what it holds now. */
+  /**
+   * Counts since the node started (`…_total`, and `dedup_hits`) or, of sessions, since its log
+   * began; and what it holds now.
+   */
   metrics(): Record<string, number> {
     const { store, sessions } = this.#shard;
     return {

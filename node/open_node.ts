@@ -1,6 +1,7 @@
 /**
- * A node on its data directory: takes the directory, replays the log, and is ready to be served. The
- * disk, the clock and the randomness come from the caller, so a simulated node starts as a real one.
+ * A node on its data directory: takes the directory, replays the log, and is ready to be served.
+ * The disk, the clock and the randomness come from the caller, so a simulated node starts as a real
+ * one.
  *
  * @module
  */

@@ -2,10 +2,10 @@
  * Saves from a damaged data directory all that is provably intact, into a new one.
  *
  * Where it begins: with the newest snapshot that is whole; without one, with record 1; and if the
- * segments from there are gone too, with the parts of the newest snapshot that are intact. From there
- * on every batch that is proven intact is applied, in order, whatever is missing between them. The
- * state after them is written as a snapshot, with an empty segment behind it: so the records keep
- * their indexes, and a node starts on it with exactly that state.
+ * segments from there are gone too, with the parts of the newest snapshot that are intact. From
+ * there on every batch that is proven intact is applied, in order, whatever is missing between
+ * them. The state after them is written as a snapshot, with an empty segment behind it: so the
+ * records keep their indexes, and a node starts on it with exactly that state.
  *
  * @module
  */
@@ -26,8 +26,8 @@ import {
 } from "./log_format.ts";
 import type { LogIdentity } from "./log_scan.ts";
 import { Replay } from "./replay.ts";
-import { writeState } from "./snapshot.ts";
 import { scanSnapshot } from "./snapshot_scan.ts";
+import { writeSnapshot } from "./snapshot_writer.ts";
 
 export interface SalvageOptions {
   readonly disk: Disk;
@@ -92,7 +92,7 @@ async function writeDirectory(
   // A log of its own: no file of the damaged one can get into it unnoticed.
   const logId = randomBytes(new Uint8Array(16));
   const header = { firstIndex: lastIndex + 1, chain: 0, logId, nodeId };
-  if (lastIndex > 0) await writeState(disk, to, header, replay);
+  if (lastIndex > 0) await writeSnapshot(disk, to, header, replay);
   const segment = new Uint8Array(2 * SECTOR_BYTES);
   segment.set(encodeFileHeader(Mark.segment, header).sector);
   await createFile(disk, to, segmentName(lastIndex + 1), segment);

@@ -1,6 +1,7 @@
 /**
- * A node as a server: its HTTP API and its link port. The one place where the node meets the real
- * disk, clock and network.
+ * A node as a server: its HTTP API and its link port. Here the node gets the real disk, clock,
+ * randomness and network; only the thread that takes its snapshots has a disk, a timer and
+ * randomness of its own (`snapshot_thread.ts`, `snapshot_worker.ts`).
  *
  * @module
  */
@@ -10,9 +11,9 @@ import { systemClock } from "../lib/clock.ts";
 import { formatAddress, type NodeConfig } from "../lib/config.ts";
 import { serveHttp } from "../lib/http_server.ts";
 import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
-import { realDisk } from "./disk.ts";
 import { LinkServer } from "./link_server.ts";
 import { openNode } from "./open_node.ts";
+import { realDisk } from "./real_disk.ts";
 import { inThread } from "./snapshot_thread.ts";
 
 /** A node that serves. */
@@ -25,7 +26,7 @@ export interface RunningNode {
   readonly lastIndex: number;
   /** Rejects when the log has failed: nothing can be written any more. Never resolves. */
   readonly failed: Promise<never>;
-  /** Takes no more requests, makes durable and answers what was accepted, and lets go of all. */
+  /** Takes no more requests, makes durable and answers what was accepted, and closes all. */
   close(): Promise<void>;
 }
 

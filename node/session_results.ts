@@ -1,7 +1,8 @@
 /**
- * The results of writes that sessions remember. Each session has a block in an arena: its client, and
- * a ring of rows, one for each result, in the order of their sequence numbers. A new result almost
- * always goes to the end of it, next to the one before, where it is found again without a search.
+ * The results of writes that sessions remember. Each session has a block in an arena: its client,
+ * and a ring of rows, one for each result, in the order of their sequence numbers. A new result
+ * almost always goes to the end of it, next to the one before, where it is found again without a
+ * search.
  *
  * ```text
  *  block: session, length, rows, mark │ rows of 24 bytes, a ring │ client
@@ -10,17 +11,19 @@
  *  value: session, length, seq        │ the bytes that a write overwrote
  * ```
  *
- * Rows are numbered from 0, the lowest sequence number; a number stays valid until a row is inserted
- * or dropped. All numbers in memory are of 32 bits; a sequence number or a log index is two of them,
- * the lower half first.
+ * Rows are numbered from 0, the lowest sequence number; a number stays valid until a row is
+ * inserted or dropped. All numbers in memory are of 32 bits; a sequence number or a log index is
+ * two of them, the lower half first.
  *
  * @module
  */
 import { SESSION_WINDOW } from "../lib/limits.ts";
-import { Arena, CHUNK_BYTES, copyBytes, expectEqual, NO_REFERENCE } from "./arena.ts";
+import { Arena, CHUNK_BYTES, NO_REFERENCE } from "./arena.ts";
+import { copyBytes } from "./copy_bytes.ts";
+import { expectEqual } from "./invariant.ts";
 
-// Header of an entry in the arena, in words: session, bytes after the header, and the sequence number
-// whose `prevValue` it is; of a block, how many rows there is room for and a mark.
+// Header of an entry in the arena, in words: session, bytes after the header, and the sequence
+// number whose `prevValue` it is; of a block, how many rows there is room for and a mark.
 const LENGTH = 1;
 const SEQ = 2;
 const ROOM = 2;
@@ -38,7 +41,7 @@ const ROW_PREV_VALUE = 5;
 const ROW_WORDS = 6;
 const ROW_BYTES = 4 * ROW_WORDS;
 
-// What stands for the position of a `prevValue` that is "", or was let go. No entry has these.
+// What stands for the position of a `prevValue` that is "", or was forgotten. No entry has these.
 const EMPTY = 0;
 const FORGOTTEN = 1;
 
@@ -49,7 +52,7 @@ export class SessionResults {
   readonly #blocks: Uint32Array;
   readonly #first: Uint16Array;
   readonly #count: Uint16Array;
-  /** Results that have a `prevValue` which could be let go. */
+  /** Results that have a `prevValue` which could be forgotten. */
   readonly #whole: Uint16Array;
   #bytes = 0;
   /** Bytes of the arena that were written or left behind since it was last made to reclaim some. */
@@ -91,7 +94,7 @@ export class SessionResults {
     return this.#count[session];
   }
 
-  /** Those of them that have a `prevValue` which could be let go. */
+  /** Those of them that have a `prevValue` which could be forgotten. */
   wholeCount(session: number): number {
     return this.#whole[session];
   }
@@ -121,7 +124,7 @@ export class SessionResults {
     return length;
   }
 
-  /** The first row whose sequence number is `seq` or higher; the number of rows if there is none. */
+  /** The first row whose sequence number is `seq` or higher; the number of rows if none is. */
   search(session: number, seq: number): number {
     const count = this.#count[session];
     if (count === 0) return 0;
@@ -154,7 +157,7 @@ export class SessionResults {
     return this.#wordsOf(session)[this.#wordOf(session, row) + ROW_FINGERPRINT];
   }
 
-  /** Length in bytes of the `prevValue` of a row; −1 if it was let go. */
+  /** Length in bytes of the `prevValue` of a row; −1 if it was forgotten. */
   prevLengthOf(session: number, row: number): number {
     const position = this.#prevPositionOf(session, row);
     if (position === EMPTY) return 0;
@@ -162,7 +165,7 @@ export class SessionResults {
     return this.#arena.chunkOf(position).words[this.#wordAt(position) + LENGTH];
   }
 
-  /** The `prevValue` of a row as text; null if it was let go. */
+  /** The `prevValue` of a row as text; null if it was forgotten. */
   prevTextOf(session: number, row: number): string | null {
     const position = this.#prevPositionOf(session, row);
     if (position <= FORGOTTEN) return position === EMPTY ? "" : null;
@@ -232,7 +235,7 @@ export class SessionResults {
     return this.#arena.offsetOf(this.#prevPositionOf(session, row)) + HEADER_BYTES;
   }
 
-  /** Lets the `prevValue` of a row go, unless it is "". */
+  /** Forgets the `prevValue` of a row, unless it is "". */
   forgetPrevValue(session: number, row: number): void {
     const at = this.#wordOf(session, row) + ROW_PREV_VALUE;
     const words = this.#wordsOf(session);
@@ -244,7 +247,7 @@ export class SessionResults {
     this.#bytes -= this.#discard(position);
   }
 
-  /** Marks a row that has no `prevValue` as one whose `prevValue` was let go. */
+  /** Marks a row that has no `prevValue` as one whose `prevValue` was forgotten. */
   markForgotten(session: number, row: number): void {
     this.#wordsOf(session)[this.#wordOf(session, row) + ROW_PREV_VALUE] = FORGOTTEN;
   }
@@ -333,20 +336,17 @@ export class SessionResults {
     const old = this.#blocks[session];
     const { words, bytes } = this.#arena.chunkOf(old);
     const first = this.#wordOf(session, 0);
+    const ring = this.#wordAt(old) + HEADER_WORDS;
     const clientAt = this.#clientAt(session);
     const clientLength = this.#clientLength(session);
-    const inRow = Math.min(this.#count[session], this.#roomOf(session) - this.#first[session]);
-    const wrapped = this.#count[session] - inRow;
+    const unwrapped = Math.min(this.#count[session], this.#roomOf(session) - this.#first[session]);
+    const wrapped = this.#count[session] - unwrapped;
     const position = this.#appendBlock(session, room, clientLength);
     this.#blocks[session] = position;
     const target = this.#arena.chunkOf(position);
     const start = this.#wordOf(session, 0);
-    target.words.set(words.subarray(first, first + inRow * ROW_WORDS), start);
-    const oldStart = this.#wordAt(old) + HEADER_WORDS;
-    target.words.set(
-      words.subarray(oldStart, oldStart + wrapped * ROW_WORDS),
-      start + inRow * ROW_WORDS,
-    );
+    copyRows(words, first, unwrapped, target.words, start);
+    copyRows(words, ring, wrapped, target.words, start + unwrapped * ROW_WORDS);
     copyBytes(bytes, clientAt, clientAt + clientLength, target.bytes, this.#clientAt(session));
     this.#discard(old);
   }
@@ -383,9 +383,20 @@ function entryBytes(length: number): number {
   return (HEADER_BYTES + length + 7) & ~7;
 }
 
-/** For how many rows a block has room that is made for `count` of them. */
+/** Capacity, in rows, of a block made for `count` rows. */
 function roomFor(count: number): number {
   return Math.min(SESSION_WINDOW, count < 2 ? 1 : count + Math.max(2, count >>> 2));
+}
+
+/** Copies `count` rows from word `start` of `from` to word `at` of `to`. */
+function copyRows(
+  from: Uint32Array,
+  start: number,
+  count: number,
+  to: Uint32Array,
+  at: number,
+): void {
+  to.set(from.subarray(start, start + count * ROW_WORDS), at);
 }
 
 function uint53(words: Uint32Array, at: number): number {

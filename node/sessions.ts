@@ -1,26 +1,25 @@
 /**
  * What a node remembers of its clients, so that a write that is sent twice is applied once.
  *
- * Per client, a session remembers the results of the newest sequence numbers, a window of 1,024 below
- * and including the highest one seen. A table leads from a client to the number of its session; what
- * a session remembers is kept outside the V8 heap as well, see `session_results.ts`.
+ * Per client, a session remembers the results of the newest sequence numbers, a window of 1,024
+ * below and including the highest one seen. A table leads from a client to the number of its
+ * session; what a session remembers is kept outside the V8 heap as well, see `session_results.ts`.
  *
- * Sessions stand in a row in the order of their last use. What is remembered is bounded, in three
+ * Sessions are listed in the order of their last use. What is remembered is bounded, in three
  * steps, each of which costs a client less than the next:
  *
  * 1. Past a first bound in bytes, only the newest result of a client keeps its `prevValue`.
- * 2. Past a second one, the clients that have been idle for longest lose first that `prevValue`, then
- *    their results, lowest sequence number first. A session's *floor* says up to where: what is at or
- *    below it is refused as stale, and so never applied twice.
- * 3. When there are too many clients, the one that has been idle for longest is forgotten whole. Only
- *    this can make an old write look new.
+ * 2. Past a second one, the clients that have been idle for longest lose first that `prevValue`,
+ *    then their results, lowest sequence number first. A session's *floor* says up to where: what
+ *    is at or below it is refused as stale, and so never applied twice.
+ * 3. When there are too many clients, the one that has been idle for longest is forgotten whole.
+ *    Only this can make an old write look new.
  *
  * Everything here depends only on the commands and their order, so replaying the log remembers,
  * forgets and evicts the same.
  *
  * @module
  */
-import { getUint53, setUint53 } from "../lib/byte_writer.ts";
 import { Outcome, type Result } from "../lib/key_value.ts";
 import {
   CLIENT_BYTES_MAX,
@@ -29,19 +28,12 @@ import {
   SESSION_WINDOW,
   SESSIONS_MAX,
 } from "../lib/limits.ts";
-import { copyBytes, expectEqual } from "./arena.ts";
+import { copyBytes } from "./copy_bytes.ts";
+import { expectEqual } from "./invariant.ts";
+import { LruList } from "./lru_list.ts";
+import { decodeFields, ResultEncoder } from "./result_codec.ts";
 import { SessionResults } from "./session_results.ts";
-import { SessionRow } from "./session_row.ts";
 import { Table, type TableOptions } from "./table.ts";
-
-// A result as bytes, as snapshots have it.
-const SEQ_OFFSET = 0;
-const LOG_INDEX_OFFSET = 8;
-const FINGERPRINT_OFFSET = 16;
-const FLAGS_OFFSET = 20;
-const PREV_VALUE_OFFSET = 24;
-/** Flag: `prevValue` was let go. */
-const FORGOTTEN = 1;
 
 /** The bounds of sessions, and the sizes of tables; each has its default. */
 export interface SessionsOptions extends TableOptions {
@@ -56,27 +48,8 @@ export interface SessionState {
   readonly top: number;
   /** The one that was applied last. */
   readonly latest: number;
-  /** The highest one whose result was let go to make room; 0 if none was. */
+  /** The highest one whose result was dropped to make room; 0 if none was. */
   readonly floor: number;
-}
-
-/** A result as people read it. */
-export interface RememberedResult {
-  readonly seq: number;
-  readonly logIndex: number;
-  readonly prevValue: string | null;
-}
-
-/** Reads a result as {@linkcode Sessions.resultsOf} has it. */
-export function decodeResult(bytes: Uint8Array): RememberedResult {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const isForgotten = view.getUint32(FLAGS_OFFSET, true) === FORGOTTEN;
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  return {
-    seq: getUint53(view, SEQ_OFFSET),
-    logIndex: getUint53(view, LOG_INDEX_OFFSET),
-    prevValue: isForgotten ? null : decoder.decode(bytes.subarray(PREV_VALUE_OFFSET)),
-  };
 }
 
 /** The sessions of one node. */
@@ -91,17 +64,19 @@ export class Sessions {
   readonly #top: Float64Array;
   readonly #latest: Float64Array;
   readonly #floor: Float64Array;
-  readonly #row: SessionRow;
+  readonly #byLastUse: LruList;
   /** Session numbers that are free again; numbers above `#numbered` were never given out. */
   readonly #free: number[] = [];
   #numbered = 0;
-  /** All that are older in the row than these have no `prevValue`, and no result. */
+  /**
+   * Sessions older than `#shrinkNext` have no `prevValue` left; older than `#dropNext`, no results.
+   */
   #shrinkNext = 0;
   #dropNext = 0;
   #evictions = 0;
   #drops = 0;
 
-  /** The session that was judged last, and where the result of that sequence number is or would be. */
+  /** The session judged last, and where the result of that sequence number is or would be. */
   #session = 0;
   #place = 0;
   readonly #number = new Uint8Array(4);
@@ -116,7 +91,7 @@ export class Sessions {
     this.#top = new Float64Array(this.#sessionsMax + 1);
     this.#latest = new Float64Array(this.#sessionsMax + 1);
     this.#floor = new Float64Array(this.#sessionsMax + 1);
-    this.#row = new SessionRow(this.#sessionsMax);
+    this.#byLastUse = new LruList(this.#sessionsMax);
   }
 
   /** Sessions remembered. */
@@ -134,7 +109,7 @@ export class Sessions {
     return this.#evictions;
   }
 
-  /** Results that were let go because there were too many bytes of them, since the log began. */
+  /** Results that were dropped because there were too many bytes of them, since the log began. */
   get drops(): number {
     return this.#drops;
   }
@@ -146,8 +121,8 @@ export class Sessions {
   use(bytes: Uint8Array, start: number, end: number): number {
     const position = this.#clients.find(bytes, start, end);
     if (position === 0) return this.#create(bytes, start, end);
-    const session = this.#clients.valueUint32(position, 0);
-    if (session !== this.#row.newest) {
+    const session = this.#clients.valueUint32(position);
+    if (session !== this.#byLastUse.newest) {
       this.#unlink(session);
       this.#linkNewest(session);
     }
@@ -157,7 +132,7 @@ export class Sessions {
   /** The session of a client as in {@linkcode use}; 0 if it has none. Changes nothing. */
   find(bytes: Uint8Array, start: number, end: number): number {
     const position = this.#clients.find(bytes, start, end);
-    return position === 0 ? 0 : this.#clients.valueUint32(position, 0);
+    return position === 0 ? 0 : this.#clients.valueUint32(position);
   }
 
   /** What is to become of a write: `applied` says that it is new and may be. */
@@ -229,15 +204,15 @@ export class Sessions {
     this.#forgetPrevValue(session, this.#latest[session]);
     while (this.bytes > this.#bytesMax && this.#shrinkNext !== session) {
       this.#forgetPrevValues(this.#shrinkNext);
-      this.#shrinkNext = this.#row.newerThan(this.#shrinkNext);
+      this.#shrinkNext = this.#byLastUse.newerThan(this.#shrinkNext);
     }
     while (this.bytes > this.#bytesMax && this.#dropNext !== session) {
       if (this.#results.count(this.#dropNext) > 0) this.#dropLowest(this.#dropNext);
-      else this.#dropNext = this.#row.newerThan(this.#dropNext);
+      else this.#dropNext = this.#byLastUse.newerThan(this.#dropNext);
     }
   }
 
-  /** Shrinks the result of `seq`, if it is remembered, to what tells a duplicate from a new write. */
+  /** Shrinks the result of `seq`, if remembered, to what tells a duplicate from a new write. */
   #forgetPrevValue(session: number, seq: number): void {
     const row = this.#results.search(session, seq);
     if (this.#results.has(session, row, seq)) this.#results.forgetPrevValue(session, row);
@@ -249,7 +224,7 @@ export class Sessions {
     }
   }
 
-  /** Raises the floor to the lowest result, which is let go. */
+  /** Raises the floor to the lowest result, which is dropped. */
   #dropLowest(session: number): void {
     this.#floor[session] = this.#results.seqOf(session, 0);
     this.#results.dropLowest(session);
@@ -258,7 +233,7 @@ export class Sessions {
 
   /** The numbers of all sessions, the one that has been idle for longest first. */
   numbers(): Iterable<number> {
-    return this.#row;
+    return this.#byLastUse;
   }
 
   stateOf(session: number): SessionState {
@@ -275,26 +250,13 @@ export class Sessions {
   }
 
   /**
-   * The results of a session, the one with the highest sequence number first, each as bytes that are
-   * valid until the next one is taken.
+   * The results of a session, the one with the highest sequence number first, each in the form of
+   * `result_codec.ts`, in bytes that are valid until the next one is taken.
    */
   *resultsOf(session: number): Generator<Uint8Array> {
-    const results = this.#results;
-    let bytes = new Uint8Array(1024);
-    let view = new DataView(bytes.buffer);
-    for (let row = results.count(session) - 1; row >= 0; row--) {
-      const prevLength = results.prevLengthOf(session, row);
-      const length = PREV_VALUE_OFFSET + Math.max(0, prevLength);
-      if (length > bytes.length) {
-        bytes = new Uint8Array(2 * length);
-        view = new DataView(bytes.buffer);
-      }
-      setUint53(view, SEQ_OFFSET, results.seqOf(session, row));
-      setUint53(view, LOG_INDEX_OFFSET, results.logIndexOf(session, row));
-      view.setUint32(FINGERPRINT_OFFSET, results.fingerprintOf(session, row), true);
-      view.setUint32(FLAGS_OFFSET, prevLength < 0 ? FORGOTTEN : 0, true);
-      results.copyPrevValue(session, row, bytes, PREV_VALUE_OFFSET);
-      yield bytes.subarray(0, length);
+    const encoder = new ResultEncoder(this.#results);
+    for (let row = this.#results.count(session) - 1; row >= 0; row--) {
+      yield encoder.encode(session, row);
     }
   }
 
@@ -307,26 +269,23 @@ export class Sessions {
     return session;
   }
 
-  /** Adds a result of this session, as {@linkcode resultsOf} has it. */
+  /** Adds a result of this session, from bytes as {@linkcode resultsOf} has them. */
   restoreResult(session: number, bytes: Uint8Array, start: number, end: number): void {
     const results = this.#results;
-    const view = new DataView(bytes.buffer, bytes.byteOffset + start, PREV_VALUE_OFFSET);
-    const seq = getUint53(view, SEQ_OFFSET);
+    const { seq, logIndex, fingerprint, isForgotten, prevStart } = decodeFields(bytes, start);
     if (seq <= this.#staleUpTo(session)) return;
     const row = results.search(session, seq);
-    const fingerprint = view.getUint32(FINGERPRINT_OFFSET, true);
-    results.insert(session, row, seq, getUint53(view, LOG_INDEX_OFFSET), fingerprint);
-    const prevStart = start + PREV_VALUE_OFFSET;
+    results.insert(session, row, seq, logIndex, fingerprint);
     if (end > prevStart) {
       const target = results.addPrevValue(session, row, end - prevStart);
       copyBytes(bytes, prevStart, end, target, results.prevOffsetOf(session, row));
-    } else if (view.getUint32(FLAGS_OFFSET, true) === FORGOTTEN) {
+    } else if (isForgotten) {
       results.markForgotten(session, row);
     }
     results.settle();
   }
 
-  /** Lets go of all results of a session: what its client has sent so far is refused as stale. */
+  /** Drops all results of a session: what its client has sent so far is refused as stale. */
   forgetResults(session: number): void {
     while (this.#results.count(session) > 0) this.#results.dropLowest(session);
     this.#results.settle();
@@ -342,13 +301,13 @@ export class Sessions {
   /**
    * Walks over all sessions, which takes long: for tests and doctors.
    *
-   * @throws {Error} The row of sessions, the table, the results and the counts do not agree.
+   * @throws {Error} The list of sessions, the table, the results and the counts do not agree.
    */
   check(): void {
     this.#clients.check();
-    this.#row.check();
-    this.#results.check(this.#row);
-    expectEqual("sessions in row", Array.from(this.#row).length, this.size);
+    this.#byLastUse.check();
+    this.#results.check(this.#byLastUse);
+    expectEqual("sessions by last use", Array.from(this.#byLastUse).length, this.size);
   }
 
   #create(bytes: Uint8Array, start: number, end: number): number {
@@ -365,7 +324,7 @@ export class Sessions {
   }
 
   #evictOldest(): void {
-    const session = this.#row.oldest;
+    const session = this.#byLastUse.oldest;
     const client = new Uint8Array(CLIENT_BYTES_MAX);
     this.#clients.delete(client, 0, this.#results.copyClient(session, client));
     this.#results.delete(session);
@@ -375,15 +334,15 @@ export class Sessions {
   }
 
   #linkNewest(session: number): void {
-    this.#row.add(session);
+    this.#byLastUse.add(session);
     if (this.#shrinkNext === 0) this.#shrinkNext = session;
     if (this.#dropNext === 0) this.#dropNext = session;
   }
 
   #unlink(session: number): void {
-    const newer = this.#row.newerThan(session);
+    const newer = this.#byLastUse.newerThan(session);
     if (this.#shrinkNext === session) this.#shrinkNext = newer;
     if (this.#dropNext === session) this.#dropNext = newer;
-    this.#row.remove(session);
+    this.#byLastUse.remove(session);
   }
 }

@@ -36,8 +36,8 @@ export class Shard {
   }
 
   /**
-   * Applies the command that the log has at `index`. All that decides anything is decided here, from
-   * the command, its index and the state, and from nothing else.
+   * Applies the command that the log has at `index`. All that decides anything is decided here,
+   * from the command, its index and the state, and from nothing else.
    */
   apply(command: CommandCursor, index: number): Outcome {
     const { bytes, start, end, clientStart, keyStart, valueStart, seq } = command;
@@ -63,7 +63,7 @@ export class Shard {
     return this.sessions.judge(session, seq, crc32(bytes.subarray(start, end)));
   }
 
-  /** Bytes by which a command would make the store larger if it were applied now; 0 if not at all. */
+  /** Bytes by which a command would enlarge the store if it were applied now; 0 if not at all. */
   growthOf(command: CommandCursor): number {
     if (command.kind === CommandKind.delete) return 0;
     if (this.#judge(command) !== Outcome.applied) return 0;
@@ -73,7 +73,7 @@ export class Shard {
     return Math.max(0, entryBytes(valueStart - keyStart, end - valueStart) - before);
   }
 
-  /** The answer to a command that was applied before and is remembered, or null. Changes nothing. */
+  /** The answer to a command that was applied and is remembered, or null. Changes nothing. */
   recall(command: CommandCursor): Result | null {
     const outcome = this.#judge(command);
     const isKnown = outcome === Outcome.duplicate || outcome === Outcome.mismatch;

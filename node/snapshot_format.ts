@@ -7,11 +7,12 @@
  *     │ B3 …   │ 9D …    │ 9D …    │ 9D …     │ 9D …     │ 9D … │
  *     └────────┴─────────┴─────────┴──────────┴──────────┴──────┘
  *
- * Sectors, header and frames are those of a segment, see `log_format.ts`. The header says what that of
- * the segment after it says: its first index, the chain, log and node id. In frames, index and number
- * count items, from 1 in each snapshot. The chain runs from the header to the seal, and the file ends
- * with the seal: so a flipped bit, a cut and anything behind the end are known. A snapshot is never
- * torn: it gets its name only when it is durable and was read back. All that does not fit is damage.
+ * Sectors, header and frames are those of a segment, see `log_format.ts`. The header says what that
+ * of the segment after it says: its first index, the chain, log and node id. In frames, index and
+ * number count items, from 1 in each snapshot. The chain runs from the header to the seal, and the
+ * file ends with the seal: so a flipped bit, a cut and anything behind the end are known. A
+ * snapshot is never torn: it gets its name only when it is durable and was read back. All that does
+ * not fit is damage.
  *
  * Body of an *entries* frame, once per key (numbers are little-endian):
  *
@@ -21,14 +22,14 @@
  * | k + v | key, value |
  *
  * Body of a *sessions* frame: sessions, the one that has been idle for longest first, so that they
- * come back in the order that decides which one is evicted. Each is followed by its results, which may
- * go on in the next frame.
+ * come back in the order that decides which one is evicted. Each is followed by its results, which
+ * may go on in the next frame.
  *
  * | size | session | result |
  * | --- | --- | --- |
  * | 4 | 1 | 2 |
  * | 4 | client length c, in bytes | length r, in bytes |
- * | 24 or r | highest seq, seq applied last, floor: 8 each | as `sessions.ts` has it |
+ * | 24 or r | highest seq, seq applied last, floor: 8 each | see `result_codec.ts` |
  * | c or 0 | client | |
  *
  * Body of the *seal*: the number of keys and of sessions, the time of the last batch, and the two

@@ -1,7 +1,8 @@
 /**
- * Has snapshots of a node taken in a thread of their own, on the real disk, so that the node's event
- * loop does not wait for it. The thread keeps its state, a second store, for the next snapshot as long
- * as one follows the other; after some time without any it is ended, and its memory goes with it.
+ * Has snapshots of a node taken in a thread of their own, on the real disk, so that the node's
+ * event loop does not wait for it. The thread keeps its state, a second store, for the next
+ * snapshot as long as one follows the other; after some time without any it is ended, and its
+ * memory goes with it.
  *
  * @module
  */

@@ -1,15 +1,14 @@
 /**
- * The thread that takes the snapshots of a node, one at a time: it is told of what, writes it, says how
- * that went, and is ended when it is no longer needed.
- * Reading it, Deno wants to read the source of all that it imports: `node/` and `lib/`.
+ * The worker that takes a node's snapshots, one at a time. Deno needs read permission for `node/`
+ * and `lib/` to load it.
  *
  * @module
  */
 /// <reference no-default-lib="true" />
 /// <reference lib="deno.worker" />
-import { realDisk } from "./disk.ts";
 import type { SnapshotInfo } from "./log.ts";
-import { SnapshotMaker } from "./snapshot.ts";
+import { realDisk } from "./real_disk.ts";
+import { SnapshotMaker } from "./snapshot_maker.ts";
 
 /** What the thread is told: always the same directory. */
 export interface SnapshotRequest {

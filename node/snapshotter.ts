@@ -5,8 +5,8 @@
  *     log grown enough ─▶ log.cut ─▶ take: snapshot of all before the cut ─▶ log.drop
  *       between batches                elsewhere, as long as it takes
  *
- * A snapshot that fails is no harm: the log has everything, and it is tried again when the log has
- * grown by as much again.
+ * A snapshot that fails does no harm: the log has everything, and it is tried again when the log
+ * has grown by as much again.
  *
  * @module
  */

@@ -1,9 +1,11 @@
 /**
  * A hash of all that a node holds: keys, values and sessions. Two shards with the same hash answer
- * every command alike, so "replayed", "loaded from a snapshot" and "as it was live" can be compared.
+ * every command alike, so "replayed", "loaded from a snapshot" and "as it was live" can be
+ * compared.
  *
- * The hash of the entries is a sum, so it does not depend on the order in which a table has them. The
- * sessions count with their place in the order of use, because that decides which one is evicted.
+ * The hash of the entries is a sum, so it does not depend on the order in which a table has them.
+ * The sessions count with their place in the order of use, because that decides which one is
+ * evicted.
  *
  * It finds mistakes, not forgeries: the two hash keys are known.
  *

@@ -23,16 +23,10 @@
  * @module
  */
 
-import {
-  Arena,
-  type ArenaOwner,
-  type Chunk,
-  CHUNK_BYTES,
-  copyBytes,
-  expectEqual,
-  NO_REFERENCE,
-} from "./arena.ts";
+import { Arena, type ArenaOwner, type Chunk, CHUNK_BYTES, NO_REFERENCE } from "./arena.ts";
+import { copyBytes } from "./copy_bytes.ts";
 import { halfSipHash13 } from "./half_sip_hash.ts";
+import { expectEqual } from "./invariant.ts";
 import { NO_SLOT, TableIndex } from "./table_index.ts";
 
 const HEADER_BYTES = 8;
@@ -202,37 +196,35 @@ export class Table {
 
   /** The value of the entry at `position`, which must be UTF-8, as text. */
   valueText(position: number): string {
-    const start = this.#valueStart(position, 0, 0);
+    const start = this.#valueStart(position);
     return this.#arena.chunkOf(position).textOf(start, start + this.valueLength(position));
   }
 
   /**
-   * Copies the value of the entry at `position` to `target` from `offset` and returns its length.
+   * Copies the value of the entry at `position` to `target` from `offset` on.
    *
    * @throws {RangeError} The value does not fit there.
    */
-  copyValue(position: number, target: Uint8Array, offset: number): number {
+  copyValue(position: number, target: Uint8Array, offset: number): void {
     const length = this.valueLength(position);
     if (offset + length > target.length) {
       throw new RangeError(
         `Cannot copy a value of ${length} bytes: target has room for ${target.length - offset}`,
       );
     }
-    const start = this.#valueStart(position, 0, 0);
+    const start = this.#valueStart(position);
     copyBytes(this.#arena.chunkOf(position).bytes, start, start + length, target, offset);
-    return length;
   }
 
   /**
-   * The unsigned little-endian number of 32 bits at byte `offset` of the value.
+   * The unsigned little-endian number of 32 bits with which the value begins.
    *
-   * @throws {RangeError} The value ends before it.
+   * @throws {RangeError} The value is shorter.
    */
-  valueUint32(position: number, offset: number): number {
-    return this.#arena.chunkOf(position).view.getUint32(
-      this.#valueStart(position, offset, 4),
-      true,
-    );
+  valueUint32(position: number): number {
+    const length = this.valueLength(position);
+    if (length < 4) throw new RangeError(`Cannot read 4 bytes of a value: it has ${length} bytes`);
+    return this.#arena.chunkOf(position).view.getUint32(this.#valueStart(position), true);
   }
 
   /** All entries, copied, in no order. The table must not change until the last one was taken. */
@@ -246,7 +238,8 @@ export class Table {
 
   /**
    * All entries, in no order, each as it stands in the arena: the lengths of key and value, 4 bytes
-   * each and little-endian, then key and value. They are views: the table must not change meanwhile.
+   * each and little-endian, then key and value. They are views: the table must not change
+   * meanwhile.
    */
   *packedEntries(): Generator<Uint8Array> {
     for (const pairs of this.#index.tables) {
@@ -305,17 +298,10 @@ export class Table {
     return count;
   }
 
-  /** Where byte `offset` of the value is in its chunk; `length` bytes from there are inside it. */
-  #valueStart(position: number, offset: number, length: number): number {
-    const { words } = this.#arena.chunkOf(position);
-    const at = this.#arena.offsetOf(position);
-    const valueLength = words[(at >>> 2) + 1];
-    if (offset < 0 || offset + length > valueLength) {
-      throw new RangeError(
-        `Cannot read ${length} bytes at ${offset} of a value: it has ${valueLength} bytes`,
-      );
-    }
-    return at + HEADER_BYTES + words[at >>> 2] + offset;
+  /** Where the value of the entry at `position` begins in its chunk. */
+  #valueStart(position: number): number {
+    const offset = this.#arena.offsetOf(position);
+    return offset + HEADER_BYTES + this.#arena.chunkOf(position).words[offset >>> 2];
   }
 
   #slotOfKey(hash: number, keyBytes: Uint8Array, start: number, end: number): number {

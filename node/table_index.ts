@@ -1,6 +1,6 @@
 /**
- * The index of a {@linkcode Table}: from a hash to the positions of the entries with that hash. It is
- * cut into 1,024 sub-tables with open addressing, each of which grows and shrinks on its own.
+ * The index of a {@linkcode Table}: from a hash to the positions of the entries with that hash. It
+ * is cut into 1,024 sub-tables with open addressing, each of which grows and shrinks on its own.
  *
  * @module
  */

@@ -7,7 +7,7 @@
 import { format as formatBytes } from "@std/fmt/bytes";
 import { checkDirectory, type CheckReport } from "../node/check.ts";
 import { isLocked } from "../node/data_directory.ts";
-import { realDisk } from "../node/disk.ts";
+import { realDisk } from "../node/real_disk.ts";
 import type { SnapshotScan } from "../node/snapshot_scan.ts";
 import { readBesideNode, requireDirectory } from "./node_data.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";

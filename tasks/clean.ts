@@ -12,7 +12,7 @@ import { format as formatBytes } from "@std/fmt/bytes";
 import { walk } from "@std/fs";
 import { loadConfig, type NodeConfig } from "../lib/config.ts";
 import { isLocked } from "../node/data_directory.ts";
-import { realDisk } from "../node/disk.ts";
+import { realDisk } from "../node/real_disk.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
 
 export const name = "clean";

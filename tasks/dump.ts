@@ -10,9 +10,9 @@ import { CommandKind } from "../lib/key_value.ts";
 import { batchTime, forEachCommand } from "../node/batch.ts";
 import { DamageError } from "../node/damage.ts";
 import { type DirectoryScan, scanDirectory, type ScanVisitor } from "../node/directory_scan.ts";
-import { realDisk } from "../node/disk.ts";
 import { FrameKind } from "../node/log_format.ts";
-import { decodeResult } from "../node/sessions.ts";
+import { realDisk } from "../node/real_disk.ts";
+import { readableResult } from "../node/result_codec.ts";
 import { entryPlaces, sessionItems } from "../node/snapshot_format.ts";
 import { readBesideNode, requireDirectory } from "./node_data.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
@@ -135,7 +135,7 @@ function snapshotPrinter(filter: Filter, lines: LineWriter): ScanVisitor {
         for (const { state, start, end } of sessionItems(body)) {
           if (state !== null) client = textOf(body, start, end);
           if (state !== null) write({ client, top: state.top, floor: state.floor });
-          else write({ client, ...decodeResult(body.subarray(start, end)) });
+          else write({ client, ...readableResult(body, start, end) });
         }
       }
     },

@@ -7,7 +7,7 @@
 
 import { dirname } from "@std/path";
 import type { ClusterConfig } from "../lib/config.ts";
-import { realDisk } from "../node/disk.ts";
+import { realDisk } from "../node/real_disk.ts";
 import { isBug } from "./subcommand.ts";
 
 /**

@@ -5,7 +5,7 @@
  */
 
 import { isLocked } from "../node/data_directory.ts";
-import { realDisk } from "../node/disk.ts";
+import { realDisk } from "../node/real_disk.ts";
 import { Failure } from "./subcommand.ts";
 
 /** @throws {Failure} `path` is not a directory. */

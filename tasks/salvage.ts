@@ -6,7 +6,7 @@
 
 import { DamageError } from "../node/damage.ts";
 import { isLocked } from "../node/data_directory.ts";
-import { realDisk } from "../node/disk.ts";
+import { realDisk } from "../node/real_disk.ts";
 import { salvage, type SalvageReport } from "../node/salvage.ts";
 import { requireDirectory } from "./node_data.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";

@@ -12,9 +12,9 @@
 import { systemClock } from "../../lib/clock.ts";
 import { CommandKind } from "../../lib/key_value.ts";
 import { SNAPSHOT_GROWTH_BYTES_MIN } from "../../lib/limits.ts";
-import { realDisk } from "../../node/disk.ts";
 import type { Node } from "../../node/node.ts";
 import { type OpenedNode, openNode } from "../../node/open_node.ts";
+import { realDisk } from "../../node/real_disk.ts";
 import { inThread } from "../../node/snapshot_thread.ts";
 import { keyOf, VALUE } from "./workload.ts";
 

@@ -8,9 +8,9 @@
 import { systemClock } from "../../lib/clock.ts";
 import { CommandKind } from "../../lib/key_value.ts";
 import { openDataDirectory } from "../../node/data_directory.ts";
-import { realDisk } from "../../node/disk.ts";
 import { FileLog } from "../../node/file_log.ts";
 import { Node } from "../../node/node.ts";
+import { realDisk } from "../../node/real_disk.ts";
 import { VALUE } from "./workload.ts";
 
 /** Writes that go together: one batch of the log. */

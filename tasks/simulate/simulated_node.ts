@@ -10,7 +10,7 @@ import { DamageError } from "../../node/damage.ts";
 import type { FileLogOptions } from "../../node/file_log.ts";
 import { LinkServer } from "../../node/link_server.ts";
 import { type OpenedNode, openNode } from "../../node/open_node.ts";
-import { SnapshotMaker } from "../../node/snapshot.ts";
+import { SnapshotMaker } from "../../node/snapshot_maker.ts";
 import { DiskFaults } from "./disk_faults.ts";
 import { LogRecord, RecordedLog, SMALL } from "./log_record.ts";
 import type { Random } from "./random.ts";

@@ -46,7 +46,7 @@ function isFull(error: unknown): true {
   throw error;
 }
 
-Deno.test("Node whose memory is full refuses what grows, says why, and logs nothing of it", async () => {
+Deno.test("Node whose memory is full refuses what grows, says why, and logs nothing", async () => {
   const writer = await Writer.start();
   const count = await writer.fill();
   const { lastIndex } = writer.node;
@@ -57,9 +57,9 @@ Deno.test("Node whose memory is full refuses what grows, says why, and logs noth
   const { store_held_bytes: held } = writer.node.metrics();
   assertEquals(
     error.message,
-    `Memory is full: the store holds ${held} bytes and this write adds 1016, expected at most ` +
-      `${BOUND}; it was not applied, and may be sent again after keys were deleted or the node was ` +
-      `started with more --memory-max`,
+    `Memory is full: the store holds ${held} bytes and this write adds 1016, ` +
+      `expected at most ${BOUND}; it was not applied, and may be sent again after keys were ` +
+      `deleted or the node was started with more --memory-max`,
   );
   await assertRejects(() => writer.put("k0", VALUE + VALUE), InsufficientStorageError);
   assertEquals(writer.node.lastIndex, lastIndex);
@@ -151,7 +151,7 @@ Deno.test("Node never holds more than its bound, whatever many clients write at 
 /** What 61 keys can add to the index, which is counted when it is there. */
 const INDEX_GROWTH = 61 * 64;
 
-Deno.test("Node that starts with a lower bound has all its keys, and refuses what grows", async () => {
+Deno.test("Node started with a lower bound has all its keys, and refuses what grows", async () => {
   const writer = await Writer.start();
   const count = await writer.fill();
   await writer.memory.stop();

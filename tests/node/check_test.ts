@@ -35,7 +35,7 @@ function bytesOf(disk: SimulatedDisk): Record<string, string> {
   return Object.fromEntries([...disk.files.keys()].map((path) => [path, disk.bytes(path).toHex()]));
 }
 
-Deno.test("checkDirectory() reports what a whole directory holds, and changes nothing", async () => {
+Deno.test("checkDirectory() reports what a whole directory has, and changes nothing", async () => {
   const disk = await diskOfNode();
   const before = bytesOf(disk);
   const report = await checkDirectory(disk, "n1");

@@ -121,7 +121,7 @@ Deno.test("CommitQueue applies nothing before it is durable", async () => {
   assertEquals(applied, [1]);
 });
 
-Deno.test("CommitQueue writes together what arrives in one turn, and what waits for the disk", async () => {
+Deno.test("CommitQueue writes together what arrives in a turn or waits for the disk", async () => {
   const { log, applied, write } = setUp();
   let appended = log.nextAppend();
   const first = [write(1), write(2), write(3)];
@@ -173,7 +173,7 @@ Deno.test("CommitQueue acknowledges nothing after the log has failed", async () 
   assertEquals([applied, log.batches], [[], [1]]);
 });
 
-Deno.test("CommitQueue answers what a full disk refuses, and asks it again after a while", async () => {
+Deno.test("CommitQueue answers what a full disk refuses, and asks it again later", async () => {
   const { log, clock, queue, applied, write } = setUp();
   const full = () => log.fail(new InsufficientStorageError("Disk is full"));
   let appended = log.nextAppend();
@@ -217,7 +217,7 @@ Deno.test("CommitQueue lets large answers leave before it makes more", async () 
   await Promise.all(writes);
 });
 
-Deno.test("CommitQueue takes what is not admitted out of a batch, and keeps the rest in order", async () => {
+Deno.test("CommitQueue leaves out what is not admitted, and keeps the rest in order", async () => {
   const { log, applied, growing, write } = setUp();
   for (const seq of [2, 3, 6]) growing.add(seq);
   const appended = log.nextAppend();
@@ -248,7 +248,7 @@ Deno.test("CommitQueue on a full disk answers again what was applied before", as
   assertEquals([applied, queue.diskFull], [[1], 1]);
 });
 
-Deno.test("CommitQueue refuses one write too many at once, and takes more when there is room", async () => {
+Deno.test("CommitQueue refuses one write too many, and takes more when there is room", async () => {
   const { log, queue, write } = setUp();
   let appended = log.nextAppend();
   const writes = Array.from({ length: WAITING_WRITES_MAX }, (_, i) => write(i + 1));

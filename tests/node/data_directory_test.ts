@@ -68,7 +68,7 @@ Deno.test("openDataDirectory() takes a marker without a checksum, and gives it o
   assertEquals(new TextDecoder().decode(disk.bytes(MARKER)), marked);
 });
 
-Deno.test("openDataDirectory() takes a marker that never reached the disk for one of its log", async () => {
+Deno.test("openDataDirectory() takes over a marker that never reached the disk", async () => {
   const disk = (await failedSync()).handOver(() => true);
   assertEquals(disk.bytes(MARKER).some((byte) => byte !== 0), false);
   {

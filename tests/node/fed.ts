@@ -1,4 +1,7 @@
 /**
+ * For tests of what commands do to a shard, without a log: each is encoded as the log would have
+ * it, and applied at the next index.
+ *
  * @module
  */
 import { ByteWriter } from "../../lib/byte_writer.ts";

@@ -54,7 +54,7 @@ function nameOf(body: Uint8Array, firstIndex: number, count: number): string {
   return `${firstIndex}×${count} ${body.length}:${crc32(body)}`;
 }
 
-/** A body of `length` bytes, with runs of zeros in it: the hardest case for telling what is torn. */
+/** A body of `length` bytes with runs of zeros: the hardest case for telling what is torn. */
 function bodyOf(length: number, seed: number): Uint8Array {
   return Uint8Array.from(
     { length },
@@ -127,7 +127,7 @@ Deno.test("FileLog takes as many writes as the disk makes of one", async () => {
   assertEquals((await openLog(disk, { existing: true })).batches, expected);
 });
 
-Deno.test("FileLog has an acknowledged batch after a crash that takes all that was not synced", async () => {
+Deno.test("FileLog has an acknowledged batch after a crash that takes all unsynced", async () => {
   const disk = new SimulatedDisk();
   const { log } = await openLog(disk, { segmentBytes: 8192 });
   const expected = await appendBatches(log, 40);
@@ -135,7 +135,7 @@ Deno.test("FileLog has an acknowledged batch after a crash that takes all that w
   assertEquals(again.batches, expected);
 });
 
-Deno.test("FileLog cuts off a last batch that was torn, by any of its sectors, and says so", async () => {
+Deno.test("FileLog cuts off a last batch torn at any of its sectors, and says so", async () => {
   const bodyLength = 2600; // six sectors
   const sectors = frameBytes(bodyLength) / SECTOR_BYTES;
   for (let lost = 1; lost < 2 ** sectors; lost++) {
@@ -191,10 +191,10 @@ Deno.test("FileLog fails for good when a sync fails", async () => {
   assertEquals(log.lastIndex, 3);
 });
 
-/** What of the unsynced sectors is found after a crash; null: all, as when only the process died. */
+/** Which unsynced sectors are found after a crash; null: all, as when only the process died. */
 const CRASHES = [null, () => true, () => false, (_: string, sector: number) => sector % 2 === 0];
 
-Deno.test("FileLog survives a crash at every single disk call, losing nothing acknowledged", async () => {
+Deno.test("FileLog survives a crash at every disk call, losing nothing acknowledged", async () => {
   for (let crashAt = 1;; crashAt++) {
     for (const kept of CRASHES) {
       const disk = new SimulatedDisk();
@@ -232,7 +232,7 @@ Deno.test("FileLog survives a crash at every single disk call, losing nothing ac
   }
 });
 
-Deno.test("FileLog opens to exactly what was acknowledged, or refuses, at every flipped bit", async () => {
+Deno.test("FileLog opens to exactly what was acknowledged, or refuses: any bit wrong", async () => {
   const { disk, expected, path } = await severalSegments();
   let refused = 0;
   let whole = 0;
@@ -250,7 +250,7 @@ Deno.test("FileLog opens to exactly what was acknowledged, or refuses, at every 
   assert(refused > whole, `${refused} refused, ${whole} whole`);
 });
 
-Deno.test("FileLog opens to exactly what was acknowledged, or refuses, cut off at every byte", async () => {
+Deno.test("FileLog opens to exactly what was acknowledged, or refuses: cut anywhere", async () => {
   const { disk, expected, path } = await severalSegments();
   const outcomes = { whole: 0, refused: 0 };
   for (const name of await disk.list(DIRECTORY)) {
@@ -310,7 +310,7 @@ Deno.test("FileLog refuses an empty directory that has held a log", async () => 
   assertEquals([error.file, error.offset], [FIRST, 0]);
 });
 
-Deno.test("FileLog refuses frames that were swapped, repeated or taken from another log", async () => {
+Deno.test("FileLog refuses frames swapped, repeated or taken from another log", async () => {
   const disk = new SimulatedDisk();
   const { log } = await openLog(disk);
   for (let i = 0; i < 4; i++) await log.append(bodyOf(100, i), 1);

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
 import { InsufficientStorageError, UnavailableError } from "../../lib/key_value.ts";
-import { SyncError } from "../../node/disk.ts";
+import { SyncError } from "../../node/disk_errors.ts";
 import { FileLog } from "../../node/file_log.ts";
 import { isRefusal } from "../../node/log.ts";
 import { SECTOR_BYTES } from "../../node/log_format.ts";
@@ -123,8 +123,8 @@ class Workload {
   }
 
   /**
-   * Whatever a crash now leaves: what was acknowledged is there, of the rest nothing but what was in
-   * flight, and the log goes on.
+   * Whatever a crash now leaves: what was acknowledged is there, of the rest nothing but what was
+   * in flight, and the log goes on.
    */
   async assertWhole(context: string, inFlight?: string): Promise<void> {
     const crashes = [
@@ -153,7 +153,7 @@ async function callsOfWorkload(): Promise<{ creating: number; all: number }> {
   return { creating: created.calls, all: whole.calls };
 }
 
-Deno.test("FileLog refuses batches while the disk is full, from any call on, and stays whole", async () => {
+Deno.test("FileLog refuses batches while the disk is full, and stays whole", async () => {
   const { creating, all } = await callsOfWorkload();
   assert(all - creating > 50, `${all - creating} calls`);
   for (let fullAt = creating + 1; fullAt <= all; fullAt++) {
@@ -193,7 +193,7 @@ Deno.test("FileLog survives a crash at any call after the disk was full", async 
   assert(crashes > 500, `${crashes} crashes`);
 });
 
-Deno.test("FileLog refuses batches while no more files can be opened, and stays whole", async () => {
+Deno.test("FileLog refuses batches while no more files can be opened, and is whole", async () => {
   for (const failing of ["create", "sync directory"]) {
     const disk = new SimulatedDisk();
     const { log } = await openLog(disk);
@@ -234,7 +234,7 @@ Deno.test("FileLog gives the space of an unfinished segment back", async () => {
   assertEquals((await disk.list(DIRECTORY)).length, 1);
 });
 
-Deno.test("FileLog fails for good when a sync finds the disk full: what is durable is unknown", async () => {
+Deno.test("FileLog fails for good when a sync finds the disk full", async () => {
   const disk = new SimulatedDisk();
   const { log } = await openLog(disk);
   disk.beforeCall = (call) => {

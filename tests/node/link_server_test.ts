@@ -99,7 +99,7 @@ function open(peers: Peer[]): number {
   return peers.filter(({ isEnded }) => !isEnded).length;
 }
 
-Deno.test("LinkServer refuses one link too many when all are routers, and those go on", async () => {
+Deno.test("LinkServer refuses one link too many when all are routers, which go on", async () => {
   await using nodes = await setUp();
   const routers: Peer[] = [];
   for (let i = 0; i < LINKS_MAX; i++) routers.push(await nodes.openWelcome());

@@ -43,5 +43,5 @@ Deno.test("encodeFileHeader() writes the bytes of its table, and they are read b
       "0102030405060708090a0b0c0d0e0f10" + "026e3100",
   );
   assertEquals(decodeFileHeader(Mark.segment, sector), { header, checksum });
-  assertEquals(decodeFileHeader(Mark.snapshot, sector), "file is no snapshot");
+  assertEquals(decodeFileHeader(Mark.snapshot, sector), "file is not a snapshot");
 });

@@ -31,7 +31,7 @@ function save(disk: SimulatedDisk) {
   });
 }
 
-/** A directory with records 1 to 18 in three segments, of which a snapshot may stand for the first. */
+/** Records 1 to 18 in three segments, of which a snapshot may stand for the first. */
 async function threeSegments(options: { withSnapshot: boolean }): Promise<SimulatedDisk> {
   const disk = new SimulatedDisk();
   await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
@@ -84,7 +84,7 @@ function contentsOf(disk: SimulatedDisk, names: string[]): string {
 for (const withSnapshot of [false, true]) {
   const what = withSnapshot ? "with a snapshot" : "from record 1";
 
-  Deno.test(`salvage() saves all of an intact directory ${what}, and a node goes on from there`, async () => {
+  Deno.test(`salvage() saves all of an intact directory ${what}; a node goes on`, async () => {
     const disk = await threeSegments({ withSnapshot });
     const report = await save(disk);
     assertEquals([report.lost, report.lastIndex, report.nodeId], [[], 18, "n1"]);
@@ -101,7 +101,7 @@ for (const withSnapshot of [false, true]) {
     assertEquals((await again.node.write(writeOf(18))).logIndex, 20);
   });
 
-  Deno.test(`salvage() saves every record but those it names, whichever byte is damaged, ${what}`, async () => {
+  Deno.test(`salvage() saves all records but those it names: any byte wrong, ${what}`, async () => {
     const whole = await threeSegments({ withSnapshot });
     const names = await filesOf(whole);
     const counts = { nothing: 0, one: 0, more: 0 };
@@ -123,7 +123,7 @@ for (const withSnapshot of [false, true]) {
     assert(counts.one > 60, `${counts.one} of ${counts.nothing}`);
   });
 
-  Deno.test(`salvage() saves every record but those it names, wherever a file is cut, ${what}`, async () => {
+  Deno.test(`salvage() saves all records but those it names: cut anywhere, ${what}`, async () => {
     const whole = await threeSegments({ withSnapshot });
     for (const name of (await filesOf(whole)).filter((name) => name.endsWith(".log"))) {
       for (let length = 0; length < whole.bytes(pathOf(name)).length; length += 300) {
@@ -138,7 +138,7 @@ for (const withSnapshot of [false, true]) {
   });
 }
 
-Deno.test("salvage() names the records of a segment that is gone, and of the last one as unknown", async () => {
+Deno.test("salvage() names the records of a lost segment, of the last one as unknown", async () => {
   const whole = await threeSegments({ withSnapshot: false });
   const lostWithout = async (name: string) => {
     const disk = whole.copy();
@@ -188,7 +188,7 @@ async function largeSnapshot(): Promise<{ disk: SimulatedDisk; name: string }> {
   return { disk: disk.copy(), name: snapshotName(index) };
 }
 
-Deno.test("salvage() saves the intact frames of a damaged snapshot, and the log after it", async () => {
+Deno.test("salvage() saves intact frames of a damaged snapshot, and the log after it", async () => {
   const { disk: whole, name } = await largeSnapshot();
   for (const offset of [100, 600, 300_100, 700_000, 1_205_000]) {
     const disk = whole.copy();

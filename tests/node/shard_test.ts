@@ -92,7 +92,7 @@ Deno.test("Sessions evicts the client that has been idle for longest", () => {
   fed.check();
 });
 
-Deno.test("Sessions lets go of older values above its bound, never of the newest", () => {
+Deno.test("Sessions forgets older values above its bound, never the newest", () => {
   const fed = new Fed({ bytesSoftMax: 10_000 });
   for (let seq = 1; seq <= 100; seq++) fed.put("c", seq, "k", `${seq}`.padEnd(1000, "x"));
   assertEquals(fed.put("c", 50, "k", "50".padEnd(1000, "x")).prevValue, null);
@@ -101,7 +101,7 @@ Deno.test("Sessions lets go of older values above its bound, never of the newest
   fed.check();
 });
 
-Deno.test("Sessions answers whole at first even when it lets go of values", () => {
+Deno.test("Sessions answers whole at first even when it forgets values", () => {
   const fed = new Fed({ bytesSoftMax: 5000 });
   fed.put("c", 1000, "k", "x".repeat(1000));
   for (let seq = 1; seq < 1000; seq++) { // all of them holes below the highest
@@ -111,7 +111,7 @@ Deno.test("Sessions answers whole at first even when it lets go of values", () =
   fed.check();
 });
 
-Deno.test("Sessions lets go of the values of idle clients when the newest ones alone pass the bound", () => {
+Deno.test("Sessions forgets values of idle clients when the newest alone pass the bound", () => {
   const fed = new Fed({ bytesSoftMax: 1000, bytesMax: 20_000 });
   const value = "x".repeat(1000);
   const clients = Array.from({ length: 100 }, (_, i) => `c${i}`);
@@ -127,13 +127,13 @@ Deno.test("Sessions lets go of the values of idle clients when the newest ones a
   fed.check();
 });
 
-Deno.test("Sessions refuses a write whose result it had to let go, and never applies it again", () => {
+Deno.test("Sessions refuses a write whose result it dropped, and never applies it again", () => {
   const fed = new Fed({ bytesSoftMax: 1000, bytesMax: 10_000 });
   for (let seq = 1; seq <= 300; seq++) fed.put("idle", seq, "idle", "v");
   for (let seq = 1; seq <= 300; seq++) fed.put("busy", seq, "busy", "v");
   const { sessions } = fed.shard;
   assert(sessions.bytes <= 10_000, `${sessions.bytes} bytes`);
-  assert(sessions.drops > 100, `${sessions.drops} results let go`);
+  assert(sessions.drops > 100, `${sessions.drops} results dropped`);
   fed.put("other", 1, "idle", "later");
   let remembered = 0;
   for (let seq = 300; seq >= 1; seq--) {

@@ -8,7 +8,7 @@ import { systemClock } from "../../lib/clock.ts";
 import { type Command, CommandKind } from "../../lib/key_value.ts";
 import { FileLog } from "../../node/file_log.ts";
 import { type OpenedNode, openNode } from "../../node/open_node.ts";
-import { SnapshotMaker } from "../../node/snapshot.ts";
+import { SnapshotMaker } from "../../node/snapshot_maker.ts";
 import type { TakeSnapshot } from "../../node/snapshotter.ts";
 import { until } from "../until.ts";
 import type { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
@@ -55,7 +55,7 @@ export function takeFrom(disk: SimulatedDisk): TakeSnapshot {
   return (index) => maker.take(index);
 }
 
-/** The i-th of a row of writes, from 0: three clients, seven keys, some of them deleted at times. */
+/** The i-th of many writes, from 0: three clients, seven keys, some of them deleted at times. */
 export function writeOf(i: number): Command {
   const kind = i % 10 === 9 ? CommandKind.delete : CommandKind.put;
   return {

@@ -9,7 +9,7 @@ import { openSmallNode, snapshots, write, writeOf } from "./small_node.ts";
 
 /** Writes of the workload: enough for two snapshots. */
 const WRITES = 20;
-/** Old data that a crash finds the node with: its snapshot has an older one to take the place of. */
+/** Data that a crash finds the node with: its snapshot has an older one to replace. */
 const WRITES_BEFORE = 12;
 
 /** What is found after a crash, of sectors and of names that were not synced. */
@@ -18,7 +18,9 @@ interface Crash {
   readonly entrySurvives?: EntrySurvives;
 }
 
-/** Null: all is found, as when only the process died; the last one, because the disk is handed over. */
+/**
+ * Null: all is found, as when only the process died; the last one, because the disk is handed over.
+ */
 const CRASHES: (Crash | null)[] = [
   { survives: () => true },
   { survives: () => false },
@@ -55,8 +57,8 @@ async function hashesOf(disk: SimulatedDisk): Promise<string[]> {
 }
 
 /**
- * Runs the workload until the disk fails, at its n-th call. Returns how much was acknowledged; -1 if
- * there are not so many calls.
+ * Runs the workload until the disk fails, at its n-th call. Returns how much was acknowledged; -1
+ * if there are not so many calls.
  */
 async function runUntil(disk: SimulatedDisk, crashAt: number): Promise<number> {
   let calls = 0;
@@ -80,7 +82,7 @@ async function runUntil(disk: SimulatedDisk, crashAt: number): Promise<number> {
   return calls < crashAt ? -1 : acknowledged;
 }
 
-Deno.test("Node has the old state or the new after a crash at every disk call, snapshots among them", async () => {
+Deno.test("Node has the old state or the new after a crash at any disk call", async () => {
   const start = await before();
   const hashes = await hashesOf(start.copy());
   for (let crashAt = 1;; crashAt++) {
@@ -104,7 +106,7 @@ Deno.test("Node has the old state or the new after a crash at every disk call, s
   }
 });
 
-Deno.test("Node has the old state or the new after a crash at every disk call of a recovery", async () => {
+Deno.test("Node has the old state or the new after a crash at any call of a recovery", async () => {
   const start = await before();
   const hashes = await hashesOf(start.copy());
   let recoveries = 0;
@@ -136,7 +138,7 @@ Deno.test("Node has the old state or the new after a crash at every disk call of
   assert(recoveries > 60, `${recoveries} recoveries`);
 });
 
-Deno.test("Node removes nothing at its start before the snapshot in its place has a durable name", async () => {
+Deno.test("Node removes nothing at its start before the snapshot has a durable name", async () => {
   for (let crashAt = 1;; crashAt++) {
     const disk = await before();
     let hash = "";
@@ -174,7 +176,7 @@ function isHarmless(call: string): boolean {
   return call.includes(".snapshot") || call.startsWith("remove");
 }
 
-Deno.test("Node loses nothing when any one disk call fails, and goes on if it was a snapshot's", async () => {
+Deno.test("Node loses nothing when any disk call fails, and outlives a snapshot's", async () => {
   const start = await before();
   const hashes = await hashesOf(start.copy());
   let harmless = 0;

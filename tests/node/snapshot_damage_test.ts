@@ -92,7 +92,7 @@ class Damager {
 for (const covered of [false, true]) {
   const what = covered ? "a snapshot and all segments" : "a snapshot and two segments";
 
-  Deno.test(`Node starts with exactly what was acknowledged or not at all: any bit of ${what} flipped`, async () => {
+  Deno.test(`Node has what was acknowledged or does not start: ${what}, one bit off`, async () => {
     const disk = await directory({ covered });
     const damager = await Damager.of(disk, { covered });
     // Every bit of what is needed; one of each byte where most of it can be done without.
@@ -109,7 +109,7 @@ for (const covered of [false, true]) {
     assert((covered ? damager.whole : damager.refused) > damager.count / 2, `${damager.refused}`);
   });
 
-  Deno.test(`Node starts with exactly what was acknowledged or not at all: any cut of ${what}`, async () => {
+  Deno.test(`Node has what was acknowledged or does not start: ${what}, cut anywhere`, async () => {
     const disk = await directory({ covered });
     const damager = await Damager.of(disk, { covered });
     for (const name of await filesOf(disk)) {
@@ -120,7 +120,7 @@ for (const covered of [false, true]) {
     assert(damager.count > 6000, `${damager.count} cuts`);
   });
 
-  Deno.test(`Node starts with exactly what was acknowledged or not at all: any file of ${what} gone`, async () => {
+  Deno.test(`Node has what was acknowledged or does not start: ${what}, a file gone`, async () => {
     const disk = await directory({ covered });
     const damager = await Damager.of(disk, { covered });
     const names = await filesOf(disk);

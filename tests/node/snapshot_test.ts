@@ -4,8 +4,8 @@ import { DamageError } from "../../node/damage.ts";
 import { segmentName, snapshotName } from "../../node/log_format.ts";
 import type { SnapshotInfo } from "../../node/log.ts";
 import { Replay } from "../../node/replay.ts";
-import { SnapshotMaker } from "../../node/snapshot.ts";
 import { partsOf, SnapshotLoader } from "../../node/snapshot_format.ts";
+import { SnapshotMaker } from "../../node/snapshot_maker.ts";
 import { scanSnapshot } from "../../node/snapshot_scan.ts";
 import { Shard } from "../../node/shard.ts";
 import type { SessionsOptions } from "../../node/sessions.ts";
@@ -34,14 +34,14 @@ async function oneSnapshot(): Promise<{ disk: SimulatedDisk; hash: string; name:
   return { disk, hash: opened.node.stateHash(), name: snapshotName(snapshot_index) };
 }
 
-Deno.test("Node takes a snapshot when its log has grown, and drops what it stands for", async () => {
+Deno.test("Node takes a snapshot when its log has grown, and drops what it covers", async () => {
   const { disk, name } = await oneSnapshot();
   const index = Number(name.slice(0, 16));
   assert(index > 0 && index < 14, name);
   assertEquals(await filesOf(disk), [name, segmentName(index + 1)]);
 });
 
-Deno.test("Node has the same state from a snapshot and the log after it as it had live", async () => {
+Deno.test("Node has the same state from a snapshot and the log after it as live", async () => {
   const { disk, hash } = await oneSnapshot();
   await using again = await openSmallNode(disk);
   assertEquals(again.node.stateHash(), hash);
@@ -133,7 +133,7 @@ Deno.test("Node that stops breaks off the snapshot that is being taken", async (
   assertEquals(opened.reports, []);
 });
 
-Deno.test("Node keeps its disk within three times its data and a segment, however much is overwritten", async () => {
+Deno.test("Node keeps its disk within three times its data and a segment", async () => {
   const disk = new SimulatedDisk();
   await using opened = await openSmallNode(disk);
   let bytesMax = 0;
@@ -209,7 +209,7 @@ Deno.test("Node removes at its start what a snapshot stands for, and says so", a
   assertEquals(first, segmentName(1));
 });
 
-Deno.test("Node that ends while it removes files leaves none of them cut under its name", async () => {
+Deno.test("Node that ends while it removes files leaves none cut under its name", async () => {
   const disk = new SimulatedDisk();
   await using opened = await openSmallNode(disk);
   const [first] = await filesOf(disk);
@@ -226,7 +226,7 @@ Deno.test("Node that ends while it removes files leaves none of them cut under i
   assertEquals(again.node.stateHash(), opened.node.stateHash());
 });
 
-Deno.test("Node removes with the next snapshot what it could not remove with the last", async () => {
+Deno.test("Node removes with the next snapshot what it could not with the last", async () => {
   for (const failing of ["rename", "remove"]) {
     const disk = new SimulatedDisk();
     await using opened = await openSmallNode(disk);
@@ -249,7 +249,7 @@ Deno.test("Node removes with the next snapshot what it could not remove with the
   }
 });
 
-Deno.test("Node falls back to the log when a snapshot is damaged and the log is all there", async () => {
+Deno.test("Node falls back to the log when a snapshot is damaged and the log whole", async () => {
   const { disk, hash, names: [first, snapshot, last] } = await undropped();
   disk.bytes(pathOf(snapshot))[700] ^= 1;
   await using again = await openSmallNode(disk);
@@ -277,7 +277,7 @@ Deno.test("Node falls back to the older snapshot when the newer is damaged", asy
   assertEquals(again.node.stateHash(), hash);
 });
 
-Deno.test("SnapshotMaker.take() goes on from the state of the last one, not from the disk", async () => {
+Deno.test("SnapshotMaker.take() goes on from the last state, not from the disk", async () => {
   const disk = new SimulatedDisk();
   const opened = await openSmallNode(disk, { growthBytesMin: Infinity });
   const { node, log } = opened;
@@ -316,7 +316,7 @@ Deno.test("SnapshotMaker.take() begins from the disk when the last one failed", 
   assertEquals(again.node.stateHash(), hash);
 });
 
-Deno.test("SnapshotMaker.take() leaves nothing behind when it fails, at whichever call", async () => {
+Deno.test("SnapshotMaker.take() leaves nothing behind when it fails, at any call", async () => {
   for (let failAt = 1;; failAt++) {
     const disk = new SimulatedDisk();
     await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });

@@ -22,7 +22,7 @@ function shardAfter(writes: Write[], options: { hashKey?: [number, number] } = {
   return shard;
 }
 
-Deno.test("stateHash() is the same for the same commands, whatever the key of the tables is", () => {
+Deno.test("stateHash() is the same for the same commands, whatever the tables' key", () => {
   const hash = stateHash(shardAfter(WRITES));
   assertEquals(hash, stateHash(shardAfter(WRITES, { hashKey: [77, 88] })));
   assertEquals(hash.length, 16);

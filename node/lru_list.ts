@@ -1,18 +1,18 @@
 /**
- * A row of numbers in the order of their last use: the list of a least-recently-used cache, doubly
- * linked, in typed arrays.
+ * The list of a least-recently-used cache: doubly linked, in typed arrays.
  *
  * @module
  */
+import { expectEqual } from "./invariant.ts";
 
-/** Numbers from 1; 0 stands for "none". */
-export class SessionRow {
+/** Numbers from 1, in the order of their last use; 0 stands for "none". */
+export class LruList {
   readonly #older: Uint32Array;
   readonly #newer: Uint32Array;
   #oldest = 0;
   #newest = 0;
 
-  /** A row of numbers up to `max`. */
+  /** An empty list, of numbers up to `max`. */
   constructor(max: number) {
     this.#older = new Uint32Array(max + 1);
     this.#newer = new Uint32Array(max + 1);
@@ -32,7 +32,7 @@ export class SessionRow {
     return this.#newer[number];
   }
 
-  /** Adds a number that is not in the row, as the one used last. */
+  /** Adds a number that is not in the list, as the one used last. */
   add(number: number): void {
     this.#older[number] = this.#newest;
     this.#newer[number] = 0;
@@ -59,11 +59,9 @@ export class SessionRow {
   check(): void {
     let older = 0;
     for (const number of this) {
-      if (this.#older[number] !== older) throw new Error(`Session ${number} is out of row`);
+      expectEqual(`older link of ${number}`, this.#older[number], older);
       older = number;
     }
-    if (this.#newest !== older) {
-      throw new Error(`Newest session is ${this.#newest}, expected ${older}`);
-    }
+    expectEqual("newest number", this.#newest, older);
   }
 }

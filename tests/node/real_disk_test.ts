@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import { REMOVE_PIECE_BYTES } from "../../lib/limits.ts";
-import { realDisk } from "../../node/disk.ts";
+import { realDisk } from "../../node/real_disk.ts";
 import { temporaryDirectory } from "../../tasks/temporary_directory.ts";
 
 Deno.test("realDisk.remove() removes files of any size, and nothing else", async () => {

@@ -1,0 +1,54 @@
+/**
+ * What the errors of a disk mean to whoever writes to it: nothing was taken, and a later try may
+ * succeed; or nobody knows what is durable.
+ *
+ * @module
+ */
+import { InsufficientStorageError, UnavailableError } from "../lib/key_value.ts";
+import { isRefusal, type Refusal } from "./log.ts";
+
+/** A sync failed: what of the file is durable is unknown, whatever the reason was. */
+export class SyncError extends Error {
+  override name = "SyncError";
+}
+
+/** Waits for a sync. @throws {SyncError} It failed. */
+export async function synced(sync: Promise<void>): Promise<void> {
+  try {
+    await sync;
+  } catch (cause) {
+    if (isOutOfFiles(cause)) throw cause; // a directory could not be opened, so nothing was tried
+    throw new SyncError(`Cannot sync: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/**
+ * The error for whoever wanted to write, if `error` says that the system took nothing because it is
+ * short of something that may come back; null if it says anything else.
+ */
+export function asRefusal(error: unknown): Refusal | null {
+  if (isRefusal(error)) return error;
+  const options = { cause: error };
+  const rest = `(${reasonOf(error)}): the write was not applied, and may be sent again later`;
+  if (isOutOfSpace(error)) return new InsufficientStorageError(`Disk is full ${rest}`, options);
+  if (isOutOfFiles(error)) return new UnavailableError(`Too many files are open ${rest}`, options);
+  return null;
+}
+
+/** No space on the device or in the quota; or the process may not write files of that size. */
+function isOutOfSpace(error: unknown): boolean {
+  // Deno gives EFBIG, which is 27 everywhere, no code.
+  return hasCode(error, ["ENOSPC", "EDQUOT"]) || /\(os error 27\)/.test(reasonOf(error));
+}
+
+function isOutOfFiles(error: unknown): boolean {
+  return hasCode(error, ["EMFILE", "ENFILE"]);
+}
+
+function hasCode(error: unknown, codes: string[]): boolean {
+  return error instanceof Error && "code" in error && codes.includes(String(error.code));
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
