@@ -36,7 +36,8 @@ was asked for: a write that was sent twice may stand there twice, and is applied
 snapshot has key and value; or client, top (the highest seq) and floor (the highest that is forgotten);
 or client, seq, logIndex and prevValue of a result that is remembered.
 
-Exit codes: 0 done, 1 damaged or not readable, 2 misuse.`;
+Exit codes: 0 done, 1 damage found (what comes before it is printed) or not readable, 2 misuse. A
+damaged snapshot that the node can do without is passed over, with a line on standard error.`;
 
 /** Bytes of lines that are written together. */
 const LINES_BYTES = 64 * 1024;

@@ -27,7 +27,10 @@ export const ExitCode = {
   failed: 1,
   /** Arguments or a config that cannot be used: trying again cannot help. */
   misuse: 2,
-  /** The data is damaged, and a node will not serve it: trying again cannot help. */
+  /**
+   * The data is damaged, and a node will not serve it, or it cannot be salvaged whole: trying again
+   * cannot help. Who is asked to look for damage (`check`, `dump`) and finds it ends with `failed`.
+   */
   damaged: 3,
 } as const;
 export type ExitCode = typeof ExitCode[keyof typeof ExitCode];
