@@ -7,6 +7,7 @@
 import { type ClusterConfig, formatAddress, loadConfig, type NodeConfig } from "../lib/config.ts";
 import { DamageError } from "../node/damage.ts";
 import { type RunningNode, startNode } from "../node/server.ts";
+import { checkCommand } from "./check_command.ts";
 import { formatReadyLine } from "./ready_line.ts";
 import { endOfInput, stopSignal } from "./stop_request.ts";
 import { parseMemoryMax } from "./memory_max.ts";
@@ -76,7 +77,7 @@ function explain(error: unknown, { id, host, port, linkPort, data }: NodeConfig)
   const options = { subject: `node ${id}`, cause: error };
   const { message } = error as Error;
   if (error instanceof DamageError) {
-    const advice = `nothing was changed; to look at it: main.ts check ${data}`;
+    const advice = `nothing was changed; to look at it: ${checkCommand(data)}`;
     return new Failure(`${message}; ${advice}`, { ...options, exitCode: ExitCode.damaged });
   }
   if (error instanceof Deno.errors.AddrInUse) {

@@ -9,10 +9,11 @@
  * @module
  */
 
-import { fromFileUrl } from "@std/path";
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
 import { useBatchPolicy } from "./batch_policy.ts";
+import { checkCommand } from "./check_command.ts";
 import { forEachLine } from "./output_lines.ts";
+import { MAIN, THREAD_SOURCES } from "./source.ts";
 import { Failure } from "./subcommand.ts";
 
 /** One process of the cluster. */
@@ -42,12 +43,6 @@ export interface Child {
 
 /** Starts a program; `onLine` gets each line that it prints, on either output. */
 export type Spawn = (program: Program, onLine: (line: string) => void) => Child;
-
-const MAIN = fromFileUrl(new URL("../main.ts", import.meta.url));
-/** What a node has to read to load its snapshot thread. */
-const THREAD_SOURCES = ["../node", "../lib"].map((path) =>
-  fromFileUrl(new URL(path, import.meta.url))
-);
 
 export interface ProgramOptions {
   /** Where the config was read from; it was built in if there is none. */
@@ -79,8 +74,7 @@ function nodeProgram(node: NodeConfig, { configFile, memoryBytes }: ProgramOptio
   return {
     name: id,
     args: denoArgs(permissions, ["node", "--id", id, ...memoryFlag], configFile),
-    damageAdvice: `its keys answer 503; to look, run: ` +
-      `deno run --allow-read=${shellWord(data)} ${shellWord(MAIN)} check ${shellWord(data)}`,
+    damageAdvice: `its keys answer 503; to look at it: ${checkCommand(data)}`,
   };
 }
 
@@ -111,10 +105,6 @@ function allow(kind: string, what: string[]): string {
   throw new Failure(
     `Cannot give a process the permission to ${kind} "${parted}": expected a path without a comma`,
   );
-}
-
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 /** What a process is started with, beside the environment of this one. */

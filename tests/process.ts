@@ -51,6 +51,17 @@ export function startTask(args: string[]): MainProcess {
   return start(["task", ...args], {});
 }
 
+/** Runs a line that we advise to people, as if pasted into a shell in the checkout. */
+export async function runInShell(line: string) {
+  // Whoever tests need not have `deno` on the PATH.
+  const script = line.replace(/^deno /, '"$0" ');
+  const args = ["-c", script, Deno.execPath()];
+  const command = new Deno.Command("sh", { args, cwd: CHECKOUT, stdin: "null" });
+  const { code, stdout, stderr } = await command.output();
+  const [printed, complaints] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { code, stdout: printed.trimEnd().split("\n"), stderr: complaints };
+}
+
 function start(denoArgs: string[], options: StartOptions): MainProcess {
   const { env, within = [], stdin = "null" } = options;
   const [command, ...args] = [...within, Deno.execPath(), ...denoArgs];

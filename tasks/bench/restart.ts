@@ -14,11 +14,9 @@ import type { OverwritesResult } from "./overwrites.ts";
 import { startServer } from "./server_process.ts";
 import { median } from "./statistics.ts";
 import type { Program } from "../program.ts";
+import { THREAD_SOURCES } from "../source.ts";
 
 const OVERWRITES = fromFileUrl(new URL("overwrites.ts", import.meta.url));
-const SOURCES = ["../../node", "../../lib"].map((path) =>
-  fromFileUrl(new URL(path, import.meta.url))
-);
 
 /** How often how many keys are overwritten; a short bench does a tenth. */
 const CASES = [
@@ -75,7 +73,7 @@ async function askOverwrites(
   data: string,
   { writes, keyCount, signal }: { writes: number; keyCount: number; signal: AbortSignal },
 ): Promise<OverwritesResult> {
-  const permissions = [`--allow-read=${[data, ...SOURCES]}`, `--allow-write=${data}`];
+  const permissions = [`--allow-read=${[data, ...THREAD_SOURCES]}`, `--allow-write=${data}`];
   const args = ["run", "--no-prompt", ...permissions, OVERWRITES, data, `${writes}`, `${keyCount}`];
   return JSON.parse(await outputOf(Deno.execPath(), args, signal));
 }
