@@ -1,10 +1,10 @@
 /**
- * `main.ts bench`: measures how fast the store is, against a bare HTTP server on the same machine at
- * the same time.
+ * `main.ts bench`: measures how fast the store is, against a bare HTTP server on the same machine
+ * at the same time.
  *
  * The figure of a row is a ratio, because a rate says more about the machine than about the store.
- * Everything that is measured runs as a process of its own, on free ports of loopback, with data in a
- * temporary directory. What is left undone: load from another machine, and a disk that is cold.
+ * Everything that is measured runs as a process of its own, on free ports of loopback, with data in
+ * a temporary directory. What is left undone: load from another machine, and a disk that is cold.
  *
  * @module
  */
@@ -42,10 +42,10 @@ export const summary = "Measure how fast it is";
 export const help = `Usage: main.ts bench [--quick] [--only PARTS] [--seconds N] [--rounds N]
                      [--load PROGRAM] [--json FILE]
 
-Starts nodes and a router on free ports, puts them under load, and prints what they answer in a second
-as a ratio to what a bare Deno.serve answers, measured right before. Takes about ten minutes. Load
-comes from wrk when it is on the PATH, and from autocannon otherwise. Ctrl-C stops it and removes its
-data.
+Starts nodes and a router on free ports, puts them under load, and prints what they answer in a
+second as a ratio to what a bare Deno.serve answers, measured right before. Takes about ten minutes.
+Load comes from wrk when it is on the PATH, and from autocannon otherwise. Ctrl-C stops it and
+removes its data.
 
   --quick         One short pair per figure: two minutes, and too short to judge by
   --only PARTS    Some parts, with commas between: ${PARTS.slice(0, 3).join(",")},

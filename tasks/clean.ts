@@ -2,8 +2,8 @@
  * `main.ts clean`: removes the data of every node, or nothing at all.
  *
  * It first looks at every directory, and removes only when it may remove them all: each must look
- * like the data of a node, and no node may be using it. A node that starts after that look and before
- * the removal is not noticed; it loses its data, which is what was asked for.
+ * like the data of a node, and no node may be using it. A node that starts after that look and
+ * before the removal is not noticed; it loses its data, which is what was asked for.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What the operator of a cluster sees: lines with the coloured name of the program that printed them,
- * and one table.
+ * What the operator of a cluster sees: lines with the coloured name of the program that printed
+ * them, and one table.
  *
  *     n1      | Cut off 512 bytes …
  *     cluster | n3 was ended by SIGKILL; it starts again in 10 ms

@@ -7,9 +7,9 @@
  *        │                       ▼
  *        └──────delay──────── waiting          exit 2 or 3 ──▶ down (for good)
  *
- * The delay doubles with each exit, and is short again after the program has been ready for a while.
- * Damaged data, or a config that cannot be used, does not get better by trying again: a program that
- * ends because of it stays down.
+ * The delay doubles with each exit, and is short again after the program has been ready for a
+ * while. Damaged data, or a config that cannot be used, does not get better by trying again: a
+ * program that ends because of it stays down.
  *
  * @module
  */
@@ -20,8 +20,9 @@ import { parseReadyLine } from "./ready_line.ts";
 import { ExitCode, isBug } from "./subcommand.ts";
 
 /**
- * Delay before a program that died is started again, in milliseconds: first and longest. Clients are
- * waiting, so the first is short; a program that dies again and again is left in peace soon enough.
+ * Delay before a program that died is started again, in milliseconds: first and longest. Clients
+ * are waiting, so the first is short; a program that dies again and again is left in peace soon
+ * enough.
  */
 export const RESTART_MS_MIN = 10;
 export const RESTART_MS_MAX = 5000;

@@ -10,7 +10,8 @@ import { misuse } from "./subcommand.ts";
 const UNIT_BYTES: Record<string, number> = { "": 1, MiB: 1024 ** 2, GiB: 1024 ** 3 };
 
 /**
- * The bytes that a text such as `805306368`, `768MiB` or `4GiB` says; undefined if there is no text.
+ * The bytes that a text such as `805306368`, `768MiB` or `4GiB` says; undefined without a
+ * text.
  *
  * @throws {Failure} It says something else, or too few or too many.
  */

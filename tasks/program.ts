@@ -21,7 +21,9 @@ export interface Program {
   readonly name: string;
   /** Arguments of `deno`. */
   readonly args: readonly string[];
-  /** Whether it waits for its turn when it wakes up, see {@linkcode useBatchPolicy}. Default: no. */
+  /**
+   * Whether it waits for its turn when it wakes up, see {@linkcode useBatchPolicy}. Default: no.
+   */
   readonly isBatch?: boolean;
   /** What it means that this program stays down because of damaged data, and what to do. */
   readonly damageAdvice?: string;
@@ -113,8 +115,8 @@ const ENVIRONMENT = {
   NO_COLOR: "1",
   // Only glibc heeds these.
   GLIBC_TUNABLES: [
-    // The chunks of a node's tables, which come from malloc, in pages of 2 MiB: every search goes to
-    // places far apart, and finding the page of each is a good part of its cost.
+    // The chunks of a node's tables, which come from malloc, in pages of 2 MiB: every search goes
+    // to places far apart, and finding the page of each is a good part of its cost.
     "glibc.malloc.hugetlb=1",
     // Freed blocks of one size that a thread keeps for itself, 7 if not said otherwise: the garbage
     // collector frees the bodies of very many requests at once, and the next requests take them.

@@ -15,8 +15,8 @@ export const summary = "Run the router of the cluster";
 export const help = `Usage: main.ts router [--config FILE] [--supervised]
 
 Serves the keys of all nodes under one address, and prints one "listening" line when it does. The
-nodes need not be up. SIGTERM, SIGINT (Ctrl-C) and SIGHUP stop it once everything that it accepted is
-answered.
+nodes need not be up. SIGTERM, SIGINT (Ctrl-C) and SIGHUP stop it once everything that it accepted
+is answered.
 
   --config FILE  The cluster, in JSON; default: six nodes n1 to n6 on loopback
   --supervised   Stop also when standard input ends: the supervisor holds it open

@@ -14,10 +14,10 @@ export const name = "simulate";
 export const summary = "Break simulated clusters, each from a seed, and check every promise";
 export const help = `Usage: main.ts simulate [--seed S] [--runs N] [--unshrunk]
 
-Runs N clusters of real nodes and a real router on simulated disks, clocks and networks, with clients
-and faults that the seeds S, S + 1 and so on decide. After each it checks that no acknowledged write
-is lost, none is applied twice, each key is linearizable, a restart finds the very state that was
-there, and a damaged byte is never served.
+Runs N clusters of real nodes and a real router on simulated disks, clocks and networks, with
+clients and faults that the seeds S, S + 1 and so on decide. After each it checks that no
+acknowledged write is lost, none is applied twice, each key is linearizable, a restart finds the
+very state that was there, and a damaged byte is never served.
 
 The first seed that breaks a promise ends it, with the smallest story found that breaks one too.
 

@@ -11,7 +11,9 @@ import { parseReadyLine } from "./ready_line.ts";
 
 /** How long a program may take to end when it is asked to, in milliseconds. Then it is killed. */
 export const STOP_MS_MAX = 4000;
-/** How long the start waits for the programs, in milliseconds. A long log takes longer to replay. */
+/**
+ * How long the start waits for the programs, in milliseconds. A long log takes longer to replay.
+ */
 export const START_MS_MAX = 30_000;
 
 export interface SupervisorOptions {

@@ -26,10 +26,11 @@ export const name = "torture";
 export const summary = "Kill and pause a real cluster under load, and check every answer";
 export const help = `Usage: main.ts torture [--minutes M] [--seed S] [--nodes N] [--keys K]
 
-Starts a supervised cluster on free ports, with its data in .tmp. Clients read and write, through the
-router and straight to the nodes; they send a write that got no answer again until it has one. All the
-while nodes and the router are killed (SIGKILL) and paused (SIGSTOP). In the end everything runs again,
-every key is read, and the whole history is checked: linearizable, nothing lost, nothing applied twice.
+Starts a supervised cluster on free ports, with its data in .tmp. Clients read and write, through
+the router and straight to the nodes; they send a write that got no answer again until it has one.
+All the while nodes and the router are killed (SIGKILL) and paused (SIGSTOP). In the end everything
+runs again, every key is read, and the whole history is checked: linearizable, nothing lost, nothing
+applied twice.
 
   --minutes M  How long faults go on; default: 1. At least 12 kills, however short
   --seed S     Decides the faults and what clients ask for; default: a new one

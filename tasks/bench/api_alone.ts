@@ -1,7 +1,7 @@
 /**
- * The row that explains those of one node: its HTTP API with no store behind it. What is missing from
- * 1 here is the price of routes, checks and headers; what a node has less than this is the price of
- * the store.
+ * The row that explains those of one node: its HTTP API with no store behind it. What is missing
+ * from 1 here is the price of routes, checks and headers; what a node has less than this is the
+ * price of the store.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The bare `Deno.serve` handlers that every figure stands beside: what is left of an HTTP server when
- * there is no store in it. A process serves one of them, and looks at no path.
+ * The bare `Deno.serve` handlers that every figure stands beside: what is left of an HTTP server
+ * when there is no store in it. A process serves one of them, and looks at no path.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * A process with a node in it that tells of itself what cannot be seen from outside: how fast it
- * replays its log, what memory it holds, and for how long its event loop stands still under updates.
- * It is the node of `node/node.ts` on its log, without the servers around it.
+ * replays its log, what memory it holds, and for how long its event loop stands still under
+ * updates. It is the node of `node/node.ts` on its log, without the servers around it.
  *
  * Arguments: data directory, seconds of updates, and among how many keys. Prints a
  * {@linkcode LoadedNodeResult} in JSON.

@@ -1,6 +1,6 @@
 /**
- * Writes the log of a node that holds certain keys, with the code by which a node writes it, but not
- * over HTTP: a million keys take seconds instead of a minute.
+ * Writes the log of a node that holds certain keys, with the code by which a node writes it, but
+ * not over HTTP: a million keys take seconds instead of a minute.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * The row that compares: Redis with `appendfsync always`, which promises what a node promises. It is
- * loaded by its own `redis-benchmark`, a C program that speaks the protocol of Redis: what it saves
- * against HTTP and JSON is in the figure.
+ * The row that compares: Redis with `appendfsync always`, which promises what a node promises. It
+ * is loaded by its own `redis-benchmark`, a C program that speaks the protocol of Redis: what it
+ * saves against HTTP and JSON is in the figure.
  *
  * @module
  */

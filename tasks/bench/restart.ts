@@ -1,6 +1,6 @@
 /**
- * What is left of many overwrites: how much of the disk they take, and how long a node takes to serve
- * again.
+ * What is left of many overwrites: how much of the disk they take, and how long a node takes to
+ * serve again.
  *
  * @module
  */

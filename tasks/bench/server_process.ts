@@ -1,6 +1,6 @@
 /**
- * Servers that run for a part of the bench: started as processes, ready when they say so, stopped at
- * the end of their scope.
+ * Servers that run for a part of the bench: started as processes, ready when they say so, stopped
+ * at the end of their scope.
  *
  * @module
  */

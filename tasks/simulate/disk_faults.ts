@@ -1,6 +1,6 @@
 /**
- * Makes chosen calls of a disk fail. A fault is armed with a number of calls, and strikes at the last
- * of them.
+ * Makes chosen calls of a disk fail. A fault is armed with a number of calls, and strikes at the
+ * last of them.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import type { CrashMode } from "./simulated_node.ts";
 import type { World } from "./world.ts";
 
 /**
- * What becomes of the call that is struck: the process or the machine crashes in it (`torn sync`: the
- * machine, in a sync), or it fails (`ENOSPC in place`: as on a disk that copies on write).
+ * What becomes of the call that is struck: the process or the machine crashes in it (`torn sync`:
+ * the machine, in a sync), or it fails (`ENOSPC in place`: as on a disk that copies on write).
  */
 export type DiskFaultKind =
   | CrashMode

@@ -1,6 +1,6 @@
 /**
- * What is going to happen in a run, drawn from its seed before it begins: so that a part of it can be
- * left out and the rest stays as it is.
+ * What is going to happen in a run, drawn from its seed before it begins: so that a part of it can
+ * be left out and the rest stays as it is.
  *
  * @module
  */

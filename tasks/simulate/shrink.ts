@@ -1,6 +1,6 @@
 /**
- * Finds a smaller plan that fails too: leaves out one fault, one client, half of the operations, and
- * keeps what still fails, until nothing more can be left out.
+ * Finds a smaller plan that fails too: leaves out one fault, one client, half of the operations,
+ * and keeps what still fails, until nothing more can be left out.
  *
  * @module
  */

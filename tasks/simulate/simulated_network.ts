@@ -1,6 +1,6 @@
 /**
- * A network in memory. Bytes arrive late and in pieces of any size, in order within a connection and
- * in none between two; connections break, and each end learns of it in its own time.
+ * A network in memory. Bytes arrive late and in pieces of any size, in order within a connection
+ * and in none between two; connections break, and each end learns of it in its own time.
  *
  * @module
  */

@@ -1,11 +1,10 @@
 /**
- * One run: a cluster of real nodes and a real router on simulated disks, clocks and networks, clients
- * that use it, and faults. First things go wrong, then nothing does any more and everything that was
- * begun must come to its end.
+ * One run: a cluster of real nodes and a real router on simulated disks, clocks and networks,
+ * clients that use it, and faults. First things go wrong, then nothing does any more and everything
+ * that was begun must come to its end.
  *
- *     plan ─▶ nodes, router, clients, faults ─▶ events, one after the other ─▶ trace
- *                                                                           └▶ what was promised,
- *                                                                              and what was not kept
+ *     plan ─▶ nodes, router, clients, faults ─▶ events, one by one ─▶ trace
+ *                                                                  └▶ the promises not kept
  *
  * Everything that happens is an event of simulated time, and the next one is not taken before all
  * that the last one set off has come to rest. So a run depends on its plan and on nothing else.

@@ -54,8 +54,8 @@ export interface KeptOptions {
 }
 
 /**
- * How many of `keys` are not there as they were written: by the number of keys in the store, of which
- * those of the load are known, and by reading some.
+ * How many of `keys` are not there as they were written: by the number of keys in the store, of
+ * which those of the load are known, and by reading some.
  */
 export async function countLost(options: KeptOptions): Promise<number> {
   const { url, keys, history, signal } = options;

@@ -1,6 +1,6 @@
 /**
- * Stories of a node that has no room, with real processes, on file systems that refuse for real: the
- * writes are refused, reads go on, and nothing that was acknowledged is lost.
+ * Stories of a node that has no room, with real processes, on file systems that refuse for real:
+ * the writes are refused, reads go on, and nothing that was acknowledged is lost.
  *
  * @module
  */
@@ -68,7 +68,7 @@ function nodeUrl({ nodes: [{ port }] }: ClusterConfig): string {
   return `http://127.0.0.1:${port}`;
 }
 
-Deno.test("a node that may not make its files larger refuses writes, and has all when it may", async () => {
+Deno.test("a node whose files may not grow refuses writes, and goes on when they may", async () => {
   await using directory = await temporaryDirectory();
   const { file, config } = await writeConfig(directory.path, 1);
   const args = ["node", "--id", "n1", "--config", file];
@@ -170,7 +170,7 @@ Deno.test({
   },
 });
 
-Deno.test("a node whose memory is full refuses writes, and goes on when keys were deleted", async () => {
+Deno.test("a node whose memory is full refuses writes until keys are deleted", async () => {
   await using directory = await temporaryDirectory();
   const { file, config } = await writeConfig(directory.path, 1);
   await using node = startMain(

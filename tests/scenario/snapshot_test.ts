@@ -1,6 +1,7 @@
 /**
- * The story of a node that writes more than it keeps, as a real process with the permissions that the
- * supervisor gives it: it takes a snapshot in a thread of its own, is killed, and starts from it.
+ * The story of a node that writes more than it keeps, as a real process with the permissions that
+ * the supervisor gives it: it takes a snapshot in a thread of its own, is killed, and starts from
+ * it.
  *
  * @module
  */
@@ -19,7 +20,7 @@ function valueOf(seq: number): string {
   return `${seq} `.padEnd(VALUE_BYTES, "x");
 }
 
-Deno.test("a node takes a snapshot with the permissions it has, and a killed one starts from it", async () => {
+Deno.test("a node may take a snapshot, and starts from it when it was killed", async () => {
   await using directory = await temporaryDirectory();
   const { file, config } = await writeConfig(directory.path, 1);
   const [{ host, port, data }] = config.nodes;

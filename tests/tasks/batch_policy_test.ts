@@ -7,8 +7,8 @@ const IGNORED = { ignore: await firstLineOf("chrt", "--version") === undefined }
 
 /** What a process says that prints its scheduling policy once that is no longer the usual one. */
 async function policyOfProgram(isBatch: boolean): Promise<string[]> {
-  // The 41st field, see proc(5): 0 is the usual policy, 3 that for batches. The second field may have
-  // spaces in it, and ends with the last parenthesis.
+  // The 41st field, see proc(5): 0 is the usual policy, 3 that for batches. The second field may
+  // have spaces in it, and ends with the last parenthesis.
   const script = `const deadline = Date.now() + ${isBatch ? 10_000 : 0};
     let policy;
     do {

@@ -53,7 +53,7 @@ Deno.test("programsOf() hands the bound on memory on to the nodes", () => {
   assertEquals(flags, [true, true, false]);
 });
 
-Deno.test("programsOf() has nodes wait for their turn if they are several, and the router never", () => {
+Deno.test("programsOf() has several nodes wait for their turn, and the router never", () => {
   const waiting = (config: ClusterConfig) =>
     programsOf(config).map(({ isBatch = false }) => isBatch);
   assertEquals(waiting(CONFIG), [true, true, false]);
@@ -74,7 +74,7 @@ Deno.test("programsOf() advises how to look at the data of a node that is damage
   assertEquals(advice, `its keys answer 503; to look at it: ${checkCommand("my data/n2")}`);
 });
 
-Deno.test("spawnProcess() tunes the malloc of processes, and has them print without colour", async () => {
+Deno.test("spawnProcess() tunes malloc, and has processes print without colour", async () => {
   const script = `const { GLIBC_TUNABLES, NO_COLOR } = Deno.env.toObject();
     console.log(GLIBC_TUNABLES, NO_COLOR);`;
   const lines: string[] = [];

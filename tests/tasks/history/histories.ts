@@ -17,7 +17,9 @@ export interface Drawn {
   readonly duplicate?: boolean;
 }
 
-/** Draws operations. A span is `[invokedAt, completedAt]`; without an answer the end is not used. */
+/**
+ * Draws operations. A span is `[invokedAt, completedAt]`; without an answer the end is not used.
+ */
 export class Drawing {
   #count = 0;
 

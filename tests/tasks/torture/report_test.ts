@@ -76,7 +76,7 @@ Deno.test("reportOn() tells the errors of a hurt node by the way that they took"
   assertEquals(errors, { healthy: 0, hurt: 1, straight: 2, router: 0 });
 });
 
-Deno.test("reportOn() puts an error down to a router that was killed while it was under way", () => {
+Deno.test("reportOn() puts an error down to a router that was killed meanwhile", () => {
   const faults = [{ ...KILL, target: "router" }];
   const straight = { ...FAILURE, via: "node" } as const;
   const { errors } = report({ faults, failures: [FAILURE, straight] });
