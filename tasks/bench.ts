@@ -30,7 +30,14 @@ import { measureSnapshotPauses, type SnapshotPausesResult } from "./bench/snapsh
 import type { LoadGenerator } from "./bench/workload.ts";
 import { findWrk } from "./bench/wrk.ts";
 import { stopSignal } from "./stop_request.ts";
-import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
+import {
+  ExitCode,
+  Failure,
+  misuse,
+  parseArguments,
+  parseNumber,
+  wrongValue,
+} from "./subcommand.ts";
 import { temporaryDirectory } from "./temporary_directory.ts";
 
 const PARTS = [...ROWS.map(({ id }) => id), "api-alone", "redis", "keys", "pauses", "restart"];
@@ -157,8 +164,8 @@ function readOptions(args: string[]) {
   const defaults = flags.quick ? QUICK : DEFAULTS;
   return {
     parts: readParts(flags.only),
-    seconds: readCount("seconds", flags.seconds, 60) ?? defaults.seconds,
-    rounds: readCount("rounds", flags.rounds, 100) ?? defaults.rounds,
+    seconds: parseNumber("seconds", flags.seconds, { min: 1, max: 60 }) ?? defaults.seconds,
+    rounds: parseNumber("rounds", flags.rounds, { min: 1, max: 100 }) ?? defaults.rounds,
     load: flags.load,
     json: flags.json ?? "bench.json",
   };
@@ -171,14 +178,7 @@ function readParts(text = PARTS.join(",")): string[] {
   throw misuse(`Unknown part "${unknown}" in "--only", expected some of ${PARTS.join(", ")}`);
 }
 
-function readCount(name: string, text: string | undefined, max: number): number | undefined {
-  if (text === undefined) return undefined;
-  const count = Number(text);
-  if (/^\d+$/.test(text) && count >= 1 && count <= max) return count;
-  throw misuse(`Flag "--${name}" has the value "${text}", expected an integer from 1 to ${max}`);
-}
-
-/** A file that cannot be written is better known before five minutes of load than after. */
+/** A file that cannot be written is better known before ten minutes of load than after. */
 async function requireWritable(path: string): Promise<void> {
   const { state } = await Deno.permissions.request({ name: "write", path });
   if (state === "granted") return;
@@ -190,7 +190,7 @@ async function chooseGenerator(
   directory: string,
 ): Promise<LoadGenerator> {
   if (name !== undefined && name !== "wrk" && name !== "autocannon") {
-    throw misuse(`Flag "--load" has the value "${name}", expected wrk or autocannon`);
+    throw wrongValue("load", name, "wrk or autocannon");
   }
   if (name === "autocannon") return autocannon;
   const wrk = await findWrk(directory);

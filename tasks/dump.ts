@@ -15,7 +15,7 @@ import { FrameKind } from "../node/log_format.ts";
 import { decodeResult } from "../node/sessions.ts";
 import { entryPlaces, sessionItems } from "../node/snapshot_format.ts";
 import { readBesideNode, requireDirectory } from "./node_data.ts";
-import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
+import { ExitCode, Failure, misuse, parseArguments, parseNumber } from "./subcommand.ts";
 
 export const name = "dump";
 export const summary = "Print the records of a node's log as JSON lines";
@@ -57,7 +57,8 @@ export async function run(args: string[]): Promise<number> {
   if (flags.snapshot && flags.from !== undefined) {
     throw misuse(`Flag "--from" is about records, expected it without "--snapshot"`);
   }
-  const filter = { from: parseIndex(flags.from), key: flags.key, client: flags.client };
+  const from = parseNumber("from", flags.from, { min: 1 }) ?? 1;
+  const filter = { from, key: flags.key, client: flags.client };
   await requireDirectory(directory);
   const lines = new LineWriter(Deno.stdout);
   const visitor = flags.snapshot ? snapshotPrinter(filter, lines) : recordPrinter(filter, lines);
@@ -73,13 +74,6 @@ export async function run(args: string[]): Promise<number> {
     throw new Failure(`${error.message}; nothing after it was printed`);
   }
   return ExitCode.done;
-}
-
-function parseIndex(text: string | undefined): number {
-  if (text === undefined) return 1;
-  const index = Number(text);
-  if (Number.isSafeInteger(index) && index >= 1) return index;
-  throw misuse(`Flag "--from" is "${text}", expected the index of a record, from 1`);
 }
 
 /** Says on standard error what a reader of the lines could miss. */

@@ -8,7 +8,7 @@ import { planOf } from "./simulate/plan.ts";
 import { formatStory, Tally } from "./simulate/report.ts";
 import { shrink } from "./simulate/shrink.ts";
 import { type Outcome, simulate } from "./simulate/simulation.ts";
-import { ExitCode, misuse, parseArguments } from "./subcommand.ts";
+import { ExitCode, parseArguments, parseNumber } from "./subcommand.ts";
 
 export const name = "simulate";
 export const summary = "Break simulated clusters, each from a seed, and check every promise";
@@ -34,8 +34,8 @@ export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, {
     flags: { seed: "text", runs: "text", unshrunk: "switch" },
   });
-  const seed = integerOf("--seed", flags.seed, 0) ?? Math.floor(Math.random() * 1e9);
-  const runs = integerOf("--runs", flags.runs, 1) ?? 1000;
+  const seed = parseNumber("seed", flags.seed, { min: 0 }) ?? Math.floor(Math.random() * 1e9);
+  const runs = parseNumber("runs", flags.runs, { min: 1 }) ?? 1000;
   console.log(`seeds ${seed} to ${seed + runs - 1}`);
   const startMs = performance.now();
   const tally = new Tally();
@@ -47,13 +47,6 @@ export async function run(args: string[]): Promise<number> {
   }
   console.log(`\n${await storyOf(failed.seed, failed.outcome, flags.unshrunk)}`);
   return ExitCode.failed;
-}
-
-function integerOf(flag: string, text: string | undefined, min: number): number | undefined {
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= min) return value;
-  throw misuse(`Flag "${flag}" is "${text}", expected an integer from ${min}`);
 }
 
 /** Runs the seeds until one breaks a promise; null if none does. */

@@ -116,6 +116,38 @@ export function parseArguments<Kinds extends FlagKinds>(
   return { flags: flags as Flags<Kinds>, positionals };
 }
 
+/** What the number in a flag may be. */
+export interface NumberRange {
+  readonly min: number;
+  /** Default: the largest integer that a number can hold. */
+  readonly max?: number;
+  /** Whether it may have a fraction. Default: no. */
+  readonly isFraction?: boolean;
+}
+
+/**
+ * The number that `text` says, the value of the flag `--name`; undefined without a text.
+ *
+ * @throws {Failure} It says something else, or a number out of the range.
+ */
+export function parseNumber(
+  name: string,
+  text: string | undefined,
+  { min, max = Number.MAX_SAFE_INTEGER, isFraction = false }: NumberRange,
+): number | undefined {
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  const isWellFormed = (isFraction ? /^\d+(\.\d+)?$/ : /^\d+$/).test(text);
+  if (isWellFormed && number >= min && number <= max) return number;
+  const wanted = `${isFraction ? "a number" : "an integer"} from ${min} to ${max}`;
+  throw wrongValue(name, text, wanted);
+}
+
+/** The failure of a flag `--name` whose value is not what it takes, in words. */
+export function wrongValue(name: string, value: string, wanted: string): Failure {
+  return misuse(`Flag "--${name}" has the value "${value}", expected ${wanted}`);
+}
+
 interface OptionToken {
   name: string;
   rawName: string;
@@ -139,7 +171,7 @@ function flagValue({ name, rawName, value }: OptionToken, kinds: FlagKinds): str
   }
   if (kinds[name] === "switch") {
     if (value === undefined) return true;
-    throw misuse(`Flag "${rawName}" has the value "${value}", expected none`);
+    throw wrongValue(name, value, "none");
   }
   if (value === undefined || value === "" || value.startsWith("--")) {
     throw misuse(`Flag "${rawName}" has no value, expected one`);

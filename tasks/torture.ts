@@ -13,7 +13,7 @@ import { History, isAcknowledged } from "./history/history.ts";
 import { formatViolation } from "./history/violation.ts";
 import { Random } from "./simulate/random.ts";
 import { stopSignal } from "./stop_request.ts";
-import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
+import { ExitCode, Failure, parseArguments, parseNumber } from "./subcommand.ts";
 import { temporaryDirectory } from "./temporary_directory.ts";
 import { countLost, dealKeys, fillNodes } from "./torture/kept_keys.ts";
 import { KEYS_PER_SHARD, Load, type ShardTarget } from "./torture/load.ts";
@@ -43,6 +43,7 @@ const PROGRESS_MS = 10_000;
 /** How many wrong answers are told in full. */
 const TOLD_MAX = 20;
 const SEED_MAX = 2 ** 32 - 1;
+const MINUTES = { min: 0.01, max: 10_000, isFraction: true };
 
 interface TortureOptions {
   readonly minutes: number;
@@ -185,23 +186,9 @@ function readOptions(args: string[]): TortureOptions {
     flags: { minutes: "text", seed: "text", nodes: "text", keys: "text" },
   });
   return {
-    minutes: readNumber("minutes", flags.minutes, { min: 0.01, max: 10_000 }) ?? 1,
-    seed: readNumber("seed", flags.seed, { min: 0, max: SEED_MAX, isInteger: true }) ??
-      randomInt(SEED_MAX),
-    nodes: readNumber("nodes", flags.nodes, { min: 1, max: 64, isInteger: true }) ?? 6,
-    keys: readNumber("keys", flags.keys, { min: 0, max: 1_000_000, isInteger: true }) ?? 100_000,
+    minutes: parseNumber("minutes", flags.minutes, MINUTES) ?? 1,
+    seed: parseNumber("seed", flags.seed, { min: 0, max: SEED_MAX }) ?? randomInt(SEED_MAX),
+    nodes: parseNumber("nodes", flags.nodes, { min: 1, max: 64 }) ?? 6,
+    keys: parseNumber("keys", flags.keys, { min: 0, max: 1_000_000 }) ?? 100_000,
   };
-}
-
-function readNumber(
-  name: string,
-  text: string | undefined,
-  { min, max, isInteger = false }: { min: number; max: number; isInteger?: boolean },
-): number | undefined {
-  if (text === undefined) return undefined;
-  const number = Number(text);
-  const isRight = isInteger ? /^\d+$/.test(text) : /^\d+(\.\d+)?$/.test(text);
-  if (isRight && number >= min && number <= max) return number;
-  const wanted = `${isInteger ? "an integer" : "a number"} from ${min} to ${max}`;
-  throw misuse(`Flag "--${name}" has the value "${text}", expected ${wanted}`);
 }

@@ -45,7 +45,8 @@ Deno.test("simulate refuses a seed or a number of runs that is none", async () =
       code: 2,
       stdout: [],
       stderr: [
-        `sixpaths simulate: Flag "${flag}" is "${value}", expected an integer from ${min}`,
+        `sixpaths simulate: Flag "${flag}" has the value "${value}", ` +
+        `expected an integer from ${min} to ${Number.MAX_SAFE_INTEGER}`,
       ],
     });
   }
