@@ -2,8 +2,9 @@
  * What a subcommand is, how its arguments are read, and how it ends.
  *
  * A subcommand is a module with the four exports of {@linkcode Subcommand}. It says that it cannot
- * go on by throwing a {@linkcode Failure}; `main.ts` turns that into one line and an exit code. Any
- * other error is a bug, and keeps its stack trace.
+ * go on by throwing a {@linkcode Failure}; `main.ts` turns that into one line and an exit code. It
+ * does so with other errors too, unless they are bugs ({@linkcode isBug}): those keep their stack
+ * trace.
  *
  * @module
  */
