@@ -12,6 +12,7 @@
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
 import { useBatchPolicy } from "./batch_policy.ts";
 import { checkCommand } from "./check_command.ts";
+import { killIfAlive } from "./kill_if_alive.ts";
 import { forEachLine } from "./output_lines.ts";
 import { MAIN, THREAD_SOURCES } from "./source.ts";
 import { Failure } from "./subcommand.ts";
@@ -146,12 +147,3 @@ export const spawnProcess: Spawn = (program, onLine) => {
     kill: (signal) => killIfAlive(process, signal),
   };
 };
-
-function killIfAlive(process: Deno.ChildProcess, signal: Deno.Signal): void {
-  try {
-    process.kill(signal);
-  } catch (error) {
-    // It ended in the meantime, which Deno reports as one or the other.
-    if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
-  }
-}

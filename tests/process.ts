@@ -10,6 +10,7 @@
  */
 
 import { fromFileUrl, join } from "@std/path";
+import { killIfAlive } from "../tasks/kill_if_alive.ts";
 import { forEachLine } from "../tasks/output_lines.ts";
 import type { Exit } from "../tasks/program.ts";
 
@@ -156,11 +157,7 @@ export class MainProcess implements AsyncDisposable {
 
   /** Sends a signal; does nothing when the process has ended. */
   kill(signal: Deno.Signal): void {
-    try {
-      this.#process.kill(signal);
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-    }
+    killIfAlive(this.#process, signal);
   }
 
   /** Ends the standard input of a process that was started with it piped. */

@@ -7,6 +7,7 @@
  */
 
 import { join } from "@std/path";
+import { killIfAlive } from "../kill_if_alive.ts";
 import { forEachLine } from "../output_lines.ts";
 import { Failure } from "../subcommand.ts";
 import type { BenchRun } from "./bench_run.ts";
@@ -105,11 +106,7 @@ async function startRedis(directory: string, port: number): Promise<AsyncDisposa
   await ready.promise;
   return {
     async [Symbol.asyncDispose]() {
-      try {
-        process.kill("SIGTERM");
-      } catch (error) {
-        if (!(error instanceof TypeError)) throw error; // it ended before
-      }
+      killIfAlive(process, "SIGTERM");
       await Promise.all([ended, printed]);
     },
   };
