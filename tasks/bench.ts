@@ -29,7 +29,6 @@ import { measureRows, type ProcessMemory, type RowResult, ROWS } from "./bench/r
 import { measureSnapshotPauses, type SnapshotPausesResult } from "./bench/snapshot_pauses.ts";
 import type { LoadGenerator } from "./bench/workload.ts";
 import { findWrk } from "./bench/wrk.ts";
-import { stopSignal } from "./stop_request.ts";
 import {
   ExitCode,
   Failure,
@@ -38,6 +37,7 @@ import {
   parseNumber,
   wrongValue,
 } from "./subcommand.ts";
+import { stopSignal } from "./supervise/stop_request.ts";
 import { temporaryDirectory } from "./temporary_directory.ts";
 
 const PARTS = [...ROWS.map(({ id }) => id), "api-alone", "redis", "keys", "pauses", "restart"];

@@ -8,10 +8,10 @@ import { type ClusterConfig, formatAddress, loadConfig, type NodeConfig } from "
 import { DamageError } from "../node/damage.ts";
 import { type RunningNode, startNode } from "../node/server.ts";
 import { checkCommand } from "./check_command.ts";
-import { formatReadyLine } from "./ready_line.ts";
-import { endOfInput, stopSignal } from "./stop_request.ts";
 import { parseMemoryMax } from "./memory_max.ts";
 import { ExitCode, Failure, isBug, misuse, parseArguments } from "./subcommand.ts";
+import { formatReadyLine } from "./supervise/ready_line.ts";
+import { endOfInput, stopSignal } from "./supervise/stop_request.ts";
 
 export const name = "node";
 export const summary = "Run one node of the cluster";

@@ -6,9 +6,9 @@
 
 import { type ClusterConfig, formatAddress, loadConfig } from "../lib/config.ts";
 import { type RunningRouter, startRouter } from "../router/server.ts";
-import { formatReadyLine } from "./ready_line.ts";
-import { endOfInput, stopSignal } from "./stop_request.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
+import { formatReadyLine } from "./supervise/ready_line.ts";
+import { endOfInput, stopSignal } from "./supervise/stop_request.ts";
 
 export const name = "router";
 export const summary = "Run the router of the cluster";

@@ -10,9 +10,9 @@
  */
 
 import { fromFileUrl, join } from "@std/path";
-import { killIfAlive } from "../tasks/kill_if_alive.ts";
-import { forEachLine } from "../tasks/output_lines.ts";
-import type { Exit } from "../tasks/program.ts";
+import { killIfAlive } from "../tasks/supervise/kill_if_alive.ts";
+import { forEachLine } from "../tasks/supervise/output_lines.ts";
+import type { Exit } from "../tasks/supervise/program.ts";
 
 export { freePorts, writeFreeConfig as writeConfig } from "../tasks/free_config.ts";
 export { temporaryDirectory } from "../tasks/temporary_directory.ts";

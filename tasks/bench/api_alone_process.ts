@@ -7,8 +7,8 @@
 
 import { createHandler } from "../../lib/api.ts";
 import { Outcome, type Result, type Service } from "../../lib/key_value.ts";
-import { formatReadyLine } from "../ready_line.ts";
-import { endOfInput } from "../stop_request.ts";
+import { formatReadyLine } from "../supervise/ready_line.ts";
+import { endOfInput } from "../supervise/stop_request.ts";
 import { VALUE } from "./workload.ts";
 
 const RESULT: Result = { outcome: Outcome.applied, logIndex: 123_456, prevValue: VALUE };

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { formatReadyLine } from "../ready_line.ts";
-import { endOfInput } from "../stop_request.ts";
+import { formatReadyLine } from "../supervise/ready_line.ts";
+import { endOfInput } from "../supervise/stop_request.ts";
 import { type Method, VALUE } from "./workload.ts";
 
 /** Answers as long as those of a node. */

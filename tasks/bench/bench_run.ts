@@ -6,10 +6,10 @@
  */
 
 import { fromFileUrl } from "@std/path";
-import type { Program } from "../program.ts";
+import { freePorts } from "../free_config.ts";
+import type { Program } from "../supervise/program.ts";
 import { startAll } from "./bench_cluster.ts";
 import { type Comparison, measurePairs } from "./comparison.ts";
-import { freePorts } from "../free_config.ts";
 import type { Load, LoadGenerator, LoadResult, Method } from "./workload.ts";
 
 export interface BenchRunOptions {

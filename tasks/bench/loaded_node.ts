@@ -15,7 +15,7 @@ import { CommandKind } from "../../lib/key_value.ts";
 import { openDataDirectory } from "../../node/data_directory.ts";
 import { realDisk } from "../../node/disk.ts";
 import { Node } from "../../node/node.ts";
-import { openLog } from "./prefill.ts";
+import { openLog } from "../prefill.ts";
 import { percentile } from "./statistics.ts";
 import { keyOf, VALUE } from "./workload.ts";
 

@@ -7,13 +7,13 @@
  */
 
 import { join } from "@std/path";
-import { killIfAlive } from "../kill_if_alive.ts";
-import { forEachLine } from "../output_lines.ts";
+import { freePorts } from "../free_config.ts";
 import { Failure } from "../subcommand.ts";
+import { killIfAlive } from "../supervise/kill_if_alive.ts";
+import { forEachLine } from "../supervise/output_lines.ts";
 import type { BenchRun } from "./bench_run.ts";
 import { firstLineOf, outputOf } from "./command.ts";
 import { problemOf, type RowResult } from "./rows.ts";
-import { freePorts } from "../free_config.ts";
 import { CONNECTION_COUNTS, KEY_COUNT, type LoadResult, VALUE_BYTES } from "./workload.ts";
 
 /** Writes per second of a slice: `redis-benchmark` takes a count, not a time. */

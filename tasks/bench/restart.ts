@@ -7,14 +7,14 @@
 
 import { fromFileUrl, join } from "@std/path";
 import { SEGMENT_BYTES } from "../../lib/limits.ts";
+import { THREAD_SOURCES } from "../source.ts";
+import type { Program } from "../supervise/program.ts";
 import { prepareCluster } from "./bench_cluster.ts";
 import type { BenchRun } from "./bench_run.ts";
 import { outputOf } from "./command.ts";
 import type { OverwritesResult } from "./overwrites.ts";
 import { startServer } from "./server_process.ts";
 import { median } from "./statistics.ts";
-import type { Program } from "../program.ts";
-import { THREAD_SOURCES } from "../source.ts";
 
 const OVERWRITES = fromFileUrl(new URL("overwrites.ts", import.meta.url));
 

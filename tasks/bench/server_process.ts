@@ -5,10 +5,10 @@
  * @module
  */
 
-import { spawnProcess } from "../program.ts";
-import type { Program } from "../program.ts";
-import { parseReadyLine } from "../ready_line.ts";
 import { Failure } from "../subcommand.ts";
+import { spawnProcess } from "../supervise/program.ts";
+import type { Program } from "../supervise/program.ts";
+import { parseReadyLine } from "../supervise/ready_line.ts";
 
 /** How long a server may take to end when it is asked to, in milliseconds. Then it is killed. */
 const STOP_MS_MAX = 4000;

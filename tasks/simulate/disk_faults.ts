@@ -5,7 +5,7 @@
  * @module
  */
 import { SECTOR_BYTES } from "../../node/log_format.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../random.ts";
 import { deviceError, type DiskCall, noSpace, type SimulatedDisk } from "./simulated_disk.ts";
 import type { CrashMode } from "./simulated_node.ts";
 import type { World } from "./world.ts";

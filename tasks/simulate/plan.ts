@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { Random } from "./random.ts";
-import type { CrashMode, NodePlan } from "./simulated_node.ts";
+import { Random } from "../random.ts";
 import type { DiskFaultKind } from "./disk_faults.ts";
+import type { CrashMode, NodePlan } from "./simulated_node.ts";
 
 /** How a client reaches the store. */
 export type Route = "router" | "router's HTTP" | "node" | "node's HTTP";

@@ -15,8 +15,8 @@ import {
   UnavailableError,
 } from "../../lib/key_value.ts";
 import type { Answer, History } from "../history/history.ts";
+import type { Random } from "../random.ts";
 import type { ClientPlan, Plan, Route } from "./plan.ts";
-import type { Random } from "./random.ts";
 import { sleep, type World } from "./world.ts";
 
 /** What a client was told about a write. */

@@ -5,8 +5,8 @@
  * @module
  */
 import type { Duplex } from "../../lib/wire.ts";
+import type { Random } from "../random.ts";
 import { Channel } from "./pipe.ts";
-import type { Random } from "./random.ts";
 import type { SimulatedTime } from "./simulated_time.ts";
 import type { Trace } from "./trace.ts";
 

@@ -6,12 +6,13 @@
  */
 
 import type { NodeConfig } from "../../lib/config.ts";
-import { prefill } from "../bench/prefill.ts";
-import { VALUE } from "../bench/workload.ts";
 import type { History } from "../history/history.ts";
-import type { Random } from "../simulate/random.ts";
+import { prefill } from "../prefill.ts";
+import type { Random } from "../random.ts";
 import { attempt } from "./attempt.ts";
 
+/** What each of them holds. */
+const VALUE = "0123456789".repeat(10);
 /** Keys that are read one by one at the end; all of them are counted. */
 const READ_MAX = 20_000;
 const READERS = 32;
@@ -39,7 +40,7 @@ export async function fillNodes(
   signal: AbortSignal,
 ): Promise<void> {
   for (const [i, { id, data }] of nodes.entries()) {
-    await prefill({ directory: data, nodeId: id, keys: keys[i], signal });
+    await prefill({ directory: data, nodeId: id, keys: keys[i], value: VALUE, signal });
   }
 }
 

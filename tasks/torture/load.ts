@@ -9,7 +9,7 @@
  */
 
 import type { Answer, History, Request } from "../history/history.ts";
-import type { Random } from "../simulate/random.ts";
+import type { Random } from "../random.ts";
 import { Failure } from "../subcommand.ts";
 import { attempt, type NoAnswer } from "./attempt.ts";
 

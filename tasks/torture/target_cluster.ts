@@ -6,11 +6,17 @@
 
 import { systemClock } from "../../lib/clock.ts";
 import { type ClusterConfig, formatAddress } from "../../lib/config.ts";
-import { makeDataDirectories } from "../make_data_directories.ts";
-import { type Child, type Program, programsOf, type Spawn, spawnProcess } from "../program.ts";
-import { parseReadyLine } from "../ready_line.ts";
 import { Failure } from "../subcommand.ts";
-import { Supervisor } from "../supervisor.ts";
+import { makeDataDirectories } from "../supervise/make_data_directories.ts";
+import {
+  type Child,
+  type Program,
+  programsOf,
+  type Spawn,
+  spawnProcess,
+} from "../supervise/program.ts";
+import { parseReadyLine } from "../supervise/ready_line.ts";
+import { Supervisor } from "../supervise/supervisor.ts";
 import type { PlannedFault } from "./plan.ts";
 
 /** How long a process may take to be ready, in milliseconds. */

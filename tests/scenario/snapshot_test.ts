@@ -9,7 +9,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { formatAddress } from "../../lib/config.ts";
 import { SNAPSHOT_GROWTH_BYTES_MIN } from "../../lib/limits.ts";
-import { programsOf } from "../../tasks/program.ts";
+import { programsOf } from "../../tasks/supervise/program.ts";
 import { startMain, temporaryDirectory, waitFor, writeConfig } from "../process.ts";
 
 const VALUE_BYTES = 1_000_000;

@@ -5,7 +5,7 @@
  */
 
 import type { Answer, Operation } from "../../../tasks/history/history.ts";
-import { Random } from "../../../tasks/simulate/random.ts";
+import { Random } from "../../../tasks/random.ts";
 
 /** Fields that a test gives; the rest has defaults. */
 export interface Drawn {

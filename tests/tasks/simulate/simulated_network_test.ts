@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { setImmediate } from "node:timers";
 import type { Duplex } from "../../../lib/wire.ts";
-import { Random } from "../../../tasks/simulate/random.ts";
+import { Random } from "../../../tasks/random.ts";
 import { SimulatedNetwork } from "../../../tasks/simulate/simulated_network.ts";
 import { SimulatedTime } from "../../../tasks/simulate/simulated_time.ts";
 import { Trace } from "../../../tasks/simulate/trace.ts";

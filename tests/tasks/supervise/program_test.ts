@@ -1,9 +1,9 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import type { ClusterConfig } from "../../lib/config.ts";
-import { checkCommand } from "../../tasks/check_command.ts";
-import { programsOf, spawnProcess } from "../../tasks/program.ts";
-import { MAIN, THREAD_SOURCES } from "../../tasks/source.ts";
-import { Failure } from "../../tasks/subcommand.ts";
+import type { ClusterConfig } from "../../../lib/config.ts";
+import { checkCommand } from "../../../tasks/check_command.ts";
+import { MAIN, THREAD_SOURCES } from "../../../tasks/source.ts";
+import { Failure } from "../../../tasks/subcommand.ts";
+import { programsOf, spawnProcess } from "../../../tasks/supervise/program.ts";
 
 const CONFIG: ClusterConfig = {
   router: { host: "127.0.0.1", port: 8080 },

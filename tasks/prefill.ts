@@ -5,13 +5,12 @@
  * @module
  */
 
-import { systemClock } from "../../lib/clock.ts";
-import { CommandKind } from "../../lib/key_value.ts";
-import { openDataDirectory } from "../../node/data_directory.ts";
-import { realDisk } from "../../node/disk.ts";
-import { FileLog } from "../../node/file_log.ts";
-import { Node } from "../../node/node.ts";
-import { VALUE } from "./workload.ts";
+import { systemClock } from "../lib/clock.ts";
+import { CommandKind } from "../lib/key_value.ts";
+import { openDataDirectory } from "../node/data_directory.ts";
+import { realDisk } from "../node/disk.ts";
+import { FileLog } from "../node/file_log.ts";
+import { Node } from "../node/node.ts";
 
 /** Writes that go together: one batch of the log. */
 const BATCH_COUNT = 2000;
@@ -21,11 +20,14 @@ export interface PrefillOptions {
   readonly directory: string;
   readonly nodeId: string;
   readonly keys: readonly string[];
+  /** Of every key. */
+  readonly value: string;
   readonly signal: AbortSignal;
 }
 
 /** Writes each key once, all from one client. */
-export async function prefill({ directory, nodeId, keys, signal }: PrefillOptions): Promise<void> {
+export async function prefill(options: PrefillOptions): Promise<void> {
+  const { directory, nodeId, keys, value, signal } = options;
   using marker = await openDataDirectory(realDisk, directory, nodeId, () => {});
   const log = openLog(directory, nodeId, marker.existing);
   try {
@@ -36,7 +38,7 @@ export async function prefill({ directory, nodeId, keys, signal }: PrefillOption
       await Promise.all(
         keys.slice(start, start + BATCH_COUNT).map((key, i) => {
           const seq = start + i + 1;
-          return node.write({ kind: CommandKind.put, client: "prefill", seq, key, value: VALUE });
+          return node.write({ kind: CommandKind.put, client: "prefill", seq, key, value });
         }),
       );
     }

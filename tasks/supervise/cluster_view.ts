@@ -10,8 +10,8 @@
 
 import { format as formatBytes } from "@std/fmt/bytes";
 import { blue, bold, cyan, green, magenta, yellow } from "@std/fmt/colors";
-import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
-import type { State } from "./keeper.ts";
+import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
+import type { State } from "./supervised_process.ts";
 
 const COLORS = [green, yellow, blue, magenta, cyan];
 

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { useBatchPolicy } from "../../tasks/batch_policy.ts";
-import { firstLineOf } from "../../tasks/bench/command.ts";
-import { spawnProcess } from "../../tasks/program.ts";
+import { firstLineOf } from "../../../tasks/bench/command.ts";
+import { useBatchPolicy } from "../../../tasks/supervise/batch_policy.ts";
+import { spawnProcess } from "../../../tasks/supervise/program.ts";
 
 const IGNORED = { ignore: await firstLineOf("chrt", "--version") === undefined };
 

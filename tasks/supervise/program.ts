@@ -9,13 +9,13 @@
  * @module
  */
 
-import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
+import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
+import { checkCommand } from "../check_command.ts";
+import { MAIN, THREAD_SOURCES } from "../source.ts";
+import { Failure } from "../subcommand.ts";
 import { useBatchPolicy } from "./batch_policy.ts";
-import { checkCommand } from "./check_command.ts";
 import { killIfAlive } from "./kill_if_alive.ts";
 import { forEachLine } from "./output_lines.ts";
-import { MAIN, THREAD_SOURCES } from "./source.ts";
-import { Failure } from "./subcommand.ts";
 
 /** One process of the cluster. */
 export interface Program {

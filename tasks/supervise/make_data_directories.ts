@@ -6,9 +6,9 @@
  */
 
 import { dirname } from "@std/path";
-import type { ClusterConfig } from "../lib/config.ts";
-import { realDisk } from "../node/disk.ts";
-import { isBug } from "./subcommand.ts";
+import type { ClusterConfig } from "../../lib/config.ts";
+import { realDisk } from "../../node/disk.ts";
+import { isBug } from "../subcommand.ts";
 
 /**
  * Makes the data directories that are missing, durably.
