@@ -34,7 +34,7 @@ export async function prepareCluster(options: PrepareClusterOptions): Promise<Pr
   const { directory, nodeCount, keyCount, signal } = options;
   await Deno.mkdir(directory, { recursive: true });
   const { file, config } = await writeFreeConfig(directory, nodeCount);
-  const keys = dealKeys(keyCount, nodeCount);
+  const keys = keysByNode(keyCount, nodeCount);
   for (const [i, { id, data }] of config.nodes.entries()) {
     await prefill({ directory: data, nodeId: id, keys: keys[i], value: VALUE, signal });
   }
@@ -57,7 +57,7 @@ export async function startAll(
 }
 
 /** For each node its keys, as the router will look for them. */
-function dealKeys(keyCount: number, nodeCount: number): string[][] {
+function keysByNode(keyCount: number, nodeCount: number): string[][] {
   const owners = assignSlots(nodeCount);
   const keys: string[][] = Array.from({ length: nodeCount }, () => []);
   for (let number = 0; number < keyCount; number++) {

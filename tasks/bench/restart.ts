@@ -7,6 +7,7 @@
 
 import { fromFileUrl, join } from "@std/path";
 import { SEGMENT_BYTES } from "../../lib/limits.ts";
+import { sizeOf } from "../node_data.ts";
 import { THREAD_SOURCES } from "../source.ts";
 import type { Program } from "../supervise/program.ts";
 import { prepareCluster } from "./bench_cluster.ts";
@@ -76,14 +77,6 @@ async function askOverwrites(
   const permissions = [`--allow-read=${[data, ...THREAD_SOURCES]}`, `--allow-write=${data}`];
   const args = ["run", "--no-prompt", ...permissions, OVERWRITES, data, `${writes}`, `${keyCount}`];
   return JSON.parse(await outputOf(Deno.execPath(), args, signal));
-}
-
-async function sizeOf(directory: string): Promise<number> {
-  let bytes = 0;
-  for await (const { name } of Deno.readDir(directory)) {
-    bytes += (await Deno.stat(join(directory, name))).size;
-  }
-  return bytes;
 }
 
 async function timeStarts(program: Program, signal: AbortSignal): Promise<number> {

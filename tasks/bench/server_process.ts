@@ -6,12 +6,9 @@
  */
 
 import { Failure } from "../subcommand.ts";
-import { spawnProcess } from "../supervise/program.ts";
-import type { Program } from "../supervise/program.ts";
+import { type Program, spawnProcess } from "../supervise/program.ts";
 import { parseReadyLine } from "../supervise/ready_line.ts";
-
-/** How long a server may take to end when it is asked to, in milliseconds. Then it is killed. */
-const STOP_MS_MAX = 4000;
+import { STOP_MS_MAX } from "../supervise/supervisor.ts";
 
 /** A process that serves. */
 export interface ServerProcess extends AsyncDisposable {
