@@ -2,7 +2,7 @@
  * Real processes for tests: `main.ts` with a subcommand, on free ports, in a directory of its own.
  *
  *     await using directory = await temporaryDirectory();
- *     const { file } = await writeConfig(directory.path, 1);
+ *     const { file } = await writeFreeConfig(directory.path, 1);
  *     await using node = startMain(["node", "--id", "n1", "--config", file]);
  *     await node.line(/^listening/);
  *
@@ -14,7 +14,7 @@ import { killIfAlive } from "../tasks/supervise/kill_if_alive.ts";
 import { forEachLine } from "../tasks/supervise/output_lines.ts";
 import type { Exit } from "../tasks/supervise/program.ts";
 
-export { freePorts, writeFreeConfig as writeConfig } from "../tasks/free_config.ts";
+export { freePorts, writeFreeConfig } from "../tasks/free_config.ts";
 export { temporaryDirectory } from "../tasks/temporary_directory.ts";
 
 const CHECKOUT = fromFileUrl(new URL("..", import.meta.url));

@@ -1,7 +1,7 @@
 /**
  * The bare `Deno.serve` handlers that every figure stands beside: what is left of an HTTP server
- * when there is no store in it; and the HTTP API of a node with no store behind it. A process serves
- * one of them.
+ * when there is no store in it; and the HTTP API of a node with no store behind it. A process
+ * serves one of them.
  *
  * @module
  */

@@ -15,7 +15,7 @@ import {
   startProgram,
   temporaryDirectory,
   waitFor,
-  writeConfig,
+  writeFreeConfig,
 } from "../process.ts";
 
 const DEADLINE_MS = 10_000;
@@ -35,7 +35,7 @@ class Servers implements AsyncDisposable {
   static async start(options: StartOptions = {}): Promise<Servers> {
     await using resources = new AsyncDisposableStack();
     const directory = resources.use(await temporaryDirectory());
-    const { file, config } = await writeConfig(directory.path, 1);
+    const { file, config } = await writeFreeConfig(directory.path, 1);
     const node = resources.use(startMain(["node", "--id", "n1", "--config", file], options));
     const router = resources.use(startMain(["router", "--config", file], options));
     await Promise.all([node.line(/^listening/), router.line(/^listening/)]);

@@ -34,12 +34,6 @@ Deno.test("spawnProcess() leaves the policy of other programs alone", IGNORED, a
   assertEquals(await policyOfProgram(false), ["0"]);
 });
 
-Deno.test("useBatchPolicy() takes no notice of a process that is gone", async () => {
-  const gone = new Deno.Command(Deno.execPath(), { args: ["--version"], stdout: "null" }).spawn();
-  await gone.status;
-  await useBatchPolicy(gone.pid);
-});
-
 Deno.test("useBatchPolicy() does without a chrt that it may not run", {
   permissions: { run: false },
 }, async () => {
