@@ -27,7 +27,7 @@ export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, { flags: { config: "text", supervised: "switch" } });
   const config = await loadConfig(flags.config);
   const stop = flags.supervised ? Promise.race([stopSignal(), endOfInput()]) : stopSignal();
-  const router = await start(config);
+  const router = start(config);
   console.log(formatReadyLine({
     id: "router",
     http: formatAddress(config.router.host, router.port),
@@ -39,9 +39,9 @@ export async function run(args: string[]): Promise<number> {
   return ExitCode.done;
 }
 
-async function start(config: ClusterConfig): Promise<RunningRouter> {
+function start(config: ClusterConfig): RunningRouter {
   try {
-    return await startRouter(config);
+    return startRouter(config);
   } catch (cause) {
     if (!(cause instanceof Deno.errors.AddrInUse)) throw cause;
     const address = formatAddress(config.router.host, config.router.port);
