@@ -7,7 +7,7 @@
 import { planOf } from "./simulate/plan.ts";
 import { formatStory, Tally } from "./simulate/report.ts";
 import { shrink } from "./simulate/shrink.ts";
-import { type Outcome, simulate } from "./simulate/simulation.ts";
+import { type RunResult, simulate } from "./simulate/simulation.ts";
 import { ExitCode, parseArguments, parseNumber } from "./subcommand.ts";
 
 export const name = "simulate";
@@ -45,7 +45,7 @@ export async function run(args: string[]): Promise<number> {
     console.log("every promise was kept");
     return ExitCode.done;
   }
-  console.log(`\n${await storyOf(failed.seed, failed.outcome, flags.unshrunk)}`);
+  console.log(`\n${await storyOf(failed.seed, failed.result, flags.unshrunk)}`);
   return ExitCode.failed;
 }
 
@@ -54,13 +54,13 @@ async function runSeeds(
   first: number,
   runs: number,
   tally: Tally,
-): Promise<{ seed: number; outcome: Outcome } | null> {
+): Promise<{ seed: number; result: RunResult } | null> {
   const startMs = performance.now();
   let nextProgressMs = startMs + PROGRESS_MS;
   for (let seed = first; seed < first + runs; seed++) {
-    const outcome = await simulate(planOf(seed));
-    tally.add(outcome);
-    if (outcome.problem !== null) return { seed, outcome };
+    const result = await simulate(planOf(seed));
+    tally.add(result);
+    if (result.problem !== null) return { seed, result };
     if (performance.now() < nextProgressMs) continue;
     nextProgressMs += PROGRESS_MS;
     console.log(tally.progress(performance.now() - startMs));
@@ -68,8 +68,8 @@ async function runSeeds(
   return null;
 }
 
-async function storyOf(seed: number, outcome: Outcome, unshrunk: boolean): Promise<string> {
+async function storyOf(seed: number, result: RunResult, unshrunk: boolean): Promise<string> {
   const plan = planOf(seed);
-  const failing = { plan, outcome };
+  const failing = { plan, result };
   return formatStory(plan, unshrunk ? failing : await shrink(failing));
 }

@@ -19,8 +19,8 @@ import { countLost, dealKeys, fillNodes } from "./torture/kept_keys.ts";
 import { KEYS_PER_SHARD, Load, type ShardTarget } from "./torture/load.ts";
 import { planFaults, type PlannedFault } from "./torture/plan.ts";
 import { reportOn } from "./torture/report.ts";
-import { type Fault, TargetCluster } from "./torture/target_cluster.ts";
-import { formatOutcome, isKept, type Outcome } from "./torture/torture_view.ts";
+import { type InflictedFault, TargetCluster } from "./torture/target_cluster.ts";
+import { formatResult, isKept, type TortureResult } from "./torture/torture_view.ts";
 
 export const name = "torture";
 export const summary = "Kill and pause a real cluster under load, and check every answer";
@@ -63,14 +63,14 @@ export async function run(args: string[]): Promise<number> {
   stopSignal().then(() => stop.abort(new Failure("Stopped before the end, checked nothing")));
   await using resources = new AsyncDisposableStack();
   const directory = resources.use(await temporaryDirectory("torture-"));
-  const outcome = await torture(options, directory.path, stop.signal);
-  const { violations } = outcome;
+  const result = await torture(options, directory.path, stop.signal);
+  const { violations } = result;
   for (const violation of violations.slice(0, TOLD_MAX)) {
     console.log(`\n${formatViolation(violation)}`);
   }
   if (violations.length > TOLD_MAX) console.log(`\nand ${violations.length - TOLD_MAX} more`);
-  console.log(`\n${formatOutcome(outcome)}`);
-  if (isKept(outcome)) return ExitCode.done;
+  console.log(`\n${formatResult(result)}`);
+  if (isKept(result)) return ExitCode.done;
   resources.move(); // somebody will want to look at it
   console.log(`\nThe data is in ${directory.path}`);
   return ExitCode.failed;
@@ -81,7 +81,7 @@ async function torture(
   { minutes, seed, nodes, keys }: TortureOptions,
   directory: string,
   signal: AbortSignal,
-): Promise<Outcome> {
+): Promise<TortureResult> {
   const random = new Random(`torture ${seed}`);
   const owners = assignSlots(nodes);
   const placement = { nodeCount: nodes, ownerOf: (key: string) => owners[slotOf(key)] };
@@ -130,10 +130,10 @@ interface Scene {
 }
 
 /** Inflicts each fault at its time, or as soon as its process is ready after that. */
-async function inflictAll(plan: readonly PlannedFault[], scene: Scene): Promise<Fault[]> {
+async function inflictAll(plan: readonly PlannedFault[], scene: Scene): Promise<InflictedFault[]> {
   const { cluster, load, signal } = scene;
   const startMs = performance.now();
-  const faults: Fault[] = [];
+  const faults: InflictedFault[] = [];
   const progress = setInterval(
     () => console.log(formatProgress(performance.now() - startMs, faults, scene)),
     PROGRESS_MS,
@@ -155,7 +155,11 @@ async function inflictAll(plan: readonly PlannedFault[], scene: Scene): Promise<
   return faults;
 }
 
-function formatProgress(elapsedMs: number, faults: Fault[], { history, load }: Scene): string {
+function formatProgress(
+  elapsedMs: number,
+  faults: InflictedFault[],
+  { history, load }: Scene,
+): string {
   const kills = faults.filter(({ kind }) => kind === "kill").length;
   return `${Math.round(elapsedMs / 1000)} s: ${kills} kills, ${faults.length - kills} pauses, ` +
     `${history.operations.length} operations, ${load.failures.length} attempts without an answer`;

@@ -29,7 +29,7 @@ import { Trace } from "./trace.ts";
 import type { FaultKind, World } from "./world.ts";
 
 /** How a run ended. */
-export interface Outcome {
+export interface RunResult {
   /** What was not kept, in words; null if all was. */
   readonly problem: string | null;
   readonly trace: Trace;
@@ -43,7 +43,7 @@ export interface Outcome {
 const PROGRESS_MS = 60_000;
 
 /** Runs `plan` from its beginning to its end, or to the first broken promise. */
-export async function simulate(plan: Plan): Promise<Outcome> {
+export async function simulate(plan: Plan): Promise<RunResult> {
   const simulation = new Simulation(plan);
   const printed = console.error;
   console.error = (...what) => simulation.fail(`an error was printed: ${what.map(String)}`);
@@ -109,7 +109,7 @@ class Simulation {
     this.#problem = problem;
   }
 
-  async run(): Promise<Outcome> {
+  async run(): Promise<RunResult> {
     let ended = false;
     this.#play().then(() => ended = true, (error) => this.fail(`a bug: ${error.stack}`));
     await restOfTurn();

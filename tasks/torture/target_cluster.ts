@@ -23,7 +23,7 @@ import type { PlannedFault } from "./plan.ts";
 const READY_MS_MAX = 30_000;
 
 /** Something that was done to a process. Times are monotonic, in milliseconds. */
-export interface Fault {
+export interface InflictedFault {
   readonly target: string;
   readonly kind: "kill" | "pause";
   readonly startedAt: number;
@@ -99,7 +99,7 @@ export class TargetCluster implements AsyncDisposable {
   }
 
   /** Does it as soon as the process is ready, and resolves when that is over. */
-  async inflict({ target: name, kind, forMs }: PlannedFault): Promise<Fault> {
+  async inflict({ target: name, kind, forMs }: PlannedFault): Promise<InflictedFault> {
     await this.ready(name);
     const target = this.#targets.get(name)!;
     const startedAt = performance.now();
