@@ -6,7 +6,7 @@
 
 import { ConfigError } from "./lib/config.ts";
 import { subcommandNames, subcommands } from "./tasks/mod.ts";
-import { ExitCode, Failure } from "./tasks/subcommand.ts";
+import { ExitCode, Failure, isBug } from "./tasks/subcommand.ts";
 
 async function main(args: string[]): Promise<number> {
   const [name, ...rest] = args;
@@ -52,11 +52,8 @@ function report(name: string, error: unknown): ExitCode {
     console.error(`sixpaths ${error.subject ?? name}: ${error.message}`);
     return error.exitCode;
   }
-  if (Object.values(Deno.errors).some((type) => error instanceof type)) {
-    console.error(`sixpaths ${name}: ${(error as Error).message}`);
-    return ExitCode.failed;
-  }
-  console.error(`sixpaths ${name}: Unexpected error:`, error);
+  if (isBug(error)) console.error(`sixpaths ${name}: Unexpected error:`, error);
+  else console.error(`sixpaths ${name}: ${(error as Error).message}`);
   return ExitCode.failed;
 }
 

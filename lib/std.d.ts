@@ -48,10 +48,6 @@ declare module "@std/fmt/colors" {
 declare module "@std/fs" {
   export function copy(source: string, target: string): Promise<void>;
   export function exists(path: string): Promise<boolean>;
-  export function walk(
-    path: string,
-    options?: { includeDirs?: boolean; includeFiles?: boolean; maxDepth?: number },
-  ): AsyncIterableIterator<{ path: string; name: string; isFile: boolean }>;
 }
 
 declare module "@std/http/status" {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { errorMessage } from "../lib/error_message.ts";
 import { InsufficientStorageError, UnavailableError } from "../lib/key_value.ts";
 import { isRefusal, type Refusal } from "./log.ts";
 
@@ -18,7 +19,7 @@ export async function synced(sync: Promise<void>): Promise<void> {
     await sync;
   } catch (cause) {
     if (isOutOfFiles(cause)) throw cause; // a directory could not be opened, so nothing was tried
-    throw new SyncError(`Cannot sync: ${reasonOf(cause)}`, { cause });
+    throw new SyncError(`Cannot sync: ${errorMessage(cause)}`, { cause });
   }
 }
 
@@ -29,7 +30,7 @@ export async function synced(sync: Promise<void>): Promise<void> {
 export function asRefusal(error: unknown): Refusal | null {
   if (isRefusal(error)) return error;
   const options = { cause: error };
-  const rest = `(${reasonOf(error)}): the write was not applied, and may be sent again later`;
+  const rest = `(${errorMessage(error)}): the write was not applied, and may be sent again later`;
   if (isOutOfSpace(error)) return new InsufficientStorageError(`Disk is full ${rest}`, options);
   if (isOutOfFiles(error)) return new UnavailableError(`Too many files are open ${rest}`, options);
   return null;
@@ -38,7 +39,7 @@ export function asRefusal(error: unknown): Refusal | null {
 /** No space on the device or in the quota; or the process may not write files of that size. */
 function isOutOfSpace(error: unknown): boolean {
   // Deno gives EFBIG, which is 27 everywhere, no code.
-  return hasCode(error, ["ENOSPC", "EDQUOT"]) || /\(os error 27\)/.test(reasonOf(error));
+  return hasCode(error, ["ENOSPC", "EDQUOT"]) || /\(os error 27\)/.test(errorMessage(error));
 }
 
 function isOutOfFiles(error: unknown): boolean {
@@ -47,8 +48,4 @@ function isOutOfFiles(error: unknown): boolean {
 
 function hasCode(error: unknown, codes: string[]): boolean {
   return error instanceof Error && "code" in error && codes.includes(String(error.code));
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { errorMessage } from "../lib/error_message.ts";
 import type { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { atMostDrainTime } from "../lib/drain.ts";
@@ -44,7 +45,7 @@ export class LinkServer {
       });
     } catch (error) {
       if (!(error instanceof RangeError)) console.error(error); // a bug; the other links go on
-      connection.refuse(0, error instanceof Error ? error.message : String(error));
+      connection.refuse(0, errorMessage(error));
       await atMostDrainTime(this.#clock, wire.flush());
     } finally {
       cancel();

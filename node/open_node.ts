@@ -26,8 +26,8 @@ export interface OpenNodeOptions {
   readonly bounds?: ShardBounds;
   /** Default: a log on files with the sizes of `limits.ts`. */
   readonly openLog?: (options: FileLogOptions) => FileLog;
-  /** Takes snapshots of this directory. */
-  readonly takeSnapshot: TakeSnapshot;
+  /** Takes snapshots of this directory. Without it none are taken, and the log grows for ever. */
+  readonly takeSnapshot?: TakeSnapshot;
   /** Default: as in `limits.ts`. */
   readonly snapshotGrowthBytesMin?: number;
 }
@@ -50,11 +50,8 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenedNode> {
   const directory = resources.use(await openDataDirectory(disk, path, nodeId, report));
   const log = openLog(options, directory);
   resources.defer(() => log.close());
-  const snapshots = {
-    take: options.takeSnapshot,
-    report,
-    growthBytesMin: options.snapshotGrowthBytesMin,
-  };
+  const { takeSnapshot: take, snapshotGrowthBytesMin: growthBytesMin } = options;
+  const snapshots = take && { take, report, growthBytesMin };
   const hashKey = randomHashKey(options);
   const node = await Node.start({ log, clock, hashKey, storeBytesMax, bounds, snapshots });
   resources.defer(() => node.close());

@@ -6,6 +6,7 @@
  */
 /// <reference no-default-lib="true" />
 /// <reference lib="deno.worker" />
+import { errorMessage } from "../lib/error_message.ts";
 import type { SnapshotInfo } from "./log.ts";
 import { realDisk } from "./real_disk.ts";
 import { SnapshotMaker } from "./snapshot_maker.ts";
@@ -31,7 +32,7 @@ async function take({ directory, index }: SnapshotRequest): Promise<SnapshotRepl
     maker ??= makerOf(directory);
     return await maker.take(index);
   } catch (error) {
-    return { error: error instanceof Error ? error.message : String(error) };
+    return { error: errorMessage(error) };
   }
 }
 

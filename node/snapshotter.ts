@@ -10,6 +10,7 @@
  *
  * @module
  */
+import { errorMessage } from "../lib/error_message.ts";
 import { SNAPSHOT_GROWTH_BYTES_MIN } from "../lib/limits.ts";
 import { isRefusal, type Log, type SnapshotInfo } from "./log.ts";
 
@@ -104,7 +105,7 @@ export class Snapshotter {
 
   #fail(error: unknown): void {
     this.#failures++;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorMessage(error);
     this.#options.report(
       `snapshot failed: ${reason}; the log is kept, and it is tried again when that has grown more`,
     );

@@ -1,10 +1,10 @@
 /**
- * `main.ts bench`: measures how fast the store is, against a bare HTTP server on the same machine at
- * the same time.
+ * `main.ts bench`: measures how fast the store is, against a bare HTTP server on the same machine
+ * at the same time.
  *
  * The figure of a row is a ratio, because a rate says more about the machine than about the store.
- * Everything that is measured runs as a process of its own, on free ports of loopback, with data in a
- * temporary directory. What is left undone: load from another machine, and a disk that is cold.
+ * Everything that is measured runs as a process of its own, on free ports of loopback, with data in
+ * a temporary directory. What is left undone: load from another machine, and a disk that is cold.
  *
  * @module
  */
@@ -29,8 +29,15 @@ import { measureRows, type ProcessMemory, type RowResult, ROWS } from "./bench/r
 import { measureSnapshotPauses, type SnapshotPausesResult } from "./bench/snapshot_pauses.ts";
 import type { LoadGenerator } from "./bench/workload.ts";
 import { findWrk } from "./bench/wrk.ts";
-import { stopSignal } from "./stop_request.ts";
-import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
+import {
+  ExitCode,
+  Failure,
+  misuse,
+  parseArguments,
+  parseNumber,
+  wrongValue,
+} from "./subcommand.ts";
+import { stopSignal } from "./supervise/stop_request.ts";
 import { temporaryDirectory } from "./temporary_directory.ts";
 
 const PARTS = [...ROWS.map(({ id }) => id), "api-alone", "redis", "keys", "pauses", "restart"];
@@ -42,10 +49,10 @@ export const summary = "Measure how fast it is";
 export const help = `Usage: main.ts bench [--quick] [--only PARTS] [--seconds N] [--rounds N]
                      [--load PROGRAM] [--json FILE]
 
-Starts nodes and a router on free ports, puts them under load, and prints what they answer in a second
-as a ratio to what a bare Deno.serve answers, measured right before. Takes about ten minutes. Load
-comes from wrk when it is on the PATH, and from autocannon otherwise. Ctrl-C stops it and removes its
-data.
+Starts nodes and a router on free ports, puts them under load, and prints what they answer in a
+second as a ratio to what a bare Deno.serve answers, measured right before. Takes about ten minutes.
+Load comes from wrk when it is on the PATH, and from autocannon otherwise. Ctrl-C stops it and
+removes its data.
 
   --quick         One short pair per figure: two minutes, and too short to judge by
   --only PARTS    Some parts, with commas between: ${PARTS.slice(0, 3).join(",")},
@@ -157,8 +164,8 @@ function readOptions(args: string[]) {
   const defaults = flags.quick ? QUICK : DEFAULTS;
   return {
     parts: readParts(flags.only),
-    seconds: readCount("seconds", flags.seconds, 60) ?? defaults.seconds,
-    rounds: readCount("rounds", flags.rounds, 100) ?? defaults.rounds,
+    seconds: parseNumber("seconds", flags.seconds, { min: 1, max: 60 }) ?? defaults.seconds,
+    rounds: parseNumber("rounds", flags.rounds, { min: 1, max: 100 }) ?? defaults.rounds,
     load: flags.load,
     json: flags.json ?? "bench.json",
   };
@@ -171,14 +178,7 @@ function readParts(text = PARTS.join(",")): string[] {
   throw misuse(`Unknown part "${unknown}" in "--only", expected some of ${PARTS.join(", ")}`);
 }
 
-function readCount(name: string, text: string | undefined, max: number): number | undefined {
-  if (text === undefined) return undefined;
-  const count = Number(text);
-  if (/^\d+$/.test(text) && count >= 1 && count <= max) return count;
-  throw misuse(`Flag "--${name}" has the value "${text}", expected an integer from 1 to ${max}`);
-}
-
-/** A file that cannot be written is better known before five minutes of load than after. */
+/** A file that cannot be written is better known before ten minutes of load than after. */
 async function requireWritable(path: string): Promise<void> {
   const { state } = await Deno.permissions.request({ name: "write", path });
   if (state === "granted") return;
@@ -190,7 +190,7 @@ async function chooseGenerator(
   directory: string,
 ): Promise<LoadGenerator> {
   if (name !== undefined && name !== "wrk" && name !== "autocannon") {
-    throw misuse(`Flag "--load" has the value "${name}", expected wrk or autocannon`);
+    throw wrongValue("load", name, "wrk or autocannon");
   }
   if (name === "autocannon") return autocannon;
   const wrk = await findWrk(directory);

@@ -16,12 +16,13 @@ export const name = "check";
 export const summary = "Read a node's data directory and report damage";
 export const help = `Usage: main.ts check DIR
 
-Reads the data directory of a node, such as data/n1, as the node would at its start, and reports what
-it holds: snapshot, segments, records, index range, keys, sessions, and damage with its file and
-offset; of a damaged snapshot also what the node would use instead. Changes nothing. A node that runs at the same time is not disturbed; its last batch may then
-look unfinished.
+Reads the data directory of a node, such as data/n1, as the node would at its start, and reports
+what it holds: snapshot, segments, records, index range, keys, sessions, and damage with its file
+and offset; of a damaged snapshot also what the node would use instead. Changes nothing. A node that
+runs at the same time is not disturbed; its last batch may then look unfinished.
 
-Exit codes: 0 whole, 1 damaged or not readable, 2 misuse.`;
+Exit codes: 0 whole, 1 damage found (also in a snapshot that the node can do without) or not
+readable, 2 misuse.`;
 
 export async function run(args: string[]): Promise<number> {
   const { positionals: [directory] } = parseArguments(args, { flags: {}, positionals: ["DIR"] });

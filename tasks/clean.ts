@@ -2,17 +2,17 @@
  * `main.ts clean`: removes the data of every node, or nothing at all.
  *
  * It first looks at every directory, and removes only when it may remove them all: each must look
- * like the data of a node, and no node may be using it. A node that starts after that look and before
- * the removal is not noticed; it loses its data, which is what was asked for.
+ * like the data of a node, and no node may be using it. A node that starts after that look and
+ * before the removal is not noticed; it loses its data, which is what was asked for.
  *
  * @module
  */
 
 import { format as formatBytes } from "@std/fmt/bytes";
-import { walk } from "@std/fs";
 import { loadConfig, type NodeConfig } from "../lib/config.ts";
 import { isLocked } from "../node/data_directory.ts";
 import { realDisk } from "../node/real_disk.ts";
+import { sizeOf } from "./node_data.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
 
 export const name = "clean";
@@ -78,12 +78,4 @@ async function requireRemovable({ id, data }: NodeConfig): Promise<void> {
 async function findStranger(directory: string): Promise<string | undefined> {
   const entries = await Array.fromAsync(Deno.readDir(directory));
   return entries.find(({ name, isFile }) => !isFile || !NODE_FILE.test(name))?.name;
-}
-
-async function sizeOf(directory: string): Promise<number> {
-  let bytes = 0;
-  for await (const { path } of walk(directory, { includeDirs: false })) {
-    bytes += (await Deno.lstat(path)).size;
-  }
-  return bytes;
 }

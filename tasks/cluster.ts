@@ -9,26 +9,26 @@ import { setColorEnabled } from "@std/fmt/colors";
 import { systemClock } from "../lib/clock.ts";
 import { type ClusterConfig, loadConfig } from "../lib/config.ts";
 import { defaultMemoryBytes } from "../node/admission.ts";
-import { formatInvitation, formatNodes, prefixer } from "./cluster_view.ts";
 import { parseMemoryMax } from "./memory_max.ts";
-import { makeDataDirectories } from "./make_data_directories.ts";
-import { checkPorts } from "./port_check.ts";
-import { type Program, programsOf, spawnProcess } from "./program.ts";
-import { parentGone, stopSignal } from "./stop_request.ts";
 import { ExitCode, parseArguments } from "./subcommand.ts";
-import { Supervisor } from "./supervisor.ts";
+import { formatInvitation, formatNodes, prefixer } from "./supervise/cluster_view.ts";
+import { makeDataDirectories } from "./supervise/make_data_directories.ts";
+import { checkPorts } from "./supervise/port_check.ts";
+import { type Program, programsOf, spawnProcess } from "./supervise/program.ts";
+import { parentGone, stopSignal } from "./supervise/stop_request.ts";
+import { Supervisor } from "./supervise/supervisor.ts";
 
 export const name = "cluster";
 export const summary = "Run all nodes and the router, and start again what dies";
 export const help = `Usage: main.ts cluster [--config FILE] [--memory-max SIZE] [--supervised]
 
-Starts every node and the router as a process of its own, shows where they are, and starts again what
-dies. A node with damaged data stays down; the others go on. Ctrl-C (SIGINT), SIGTERM and SIGHUP stop
-them all within 5 seconds.
+Starts every node and the router as a process of its own, shows where they are, and starts again
+what dies. A node with damaged data stays down; the others go on. Ctrl-C (SIGINT), SIGTERM and
+SIGHUP stop them all within 5 seconds.
 
   --config FILE      The cluster, in JSON; default: six nodes n1 to n6 on loopback
-  --memory-max SIZE  What store and sessions of each node may take, such as 4GiB; default: 3/4 of the
-                     heap limit of V8, or an even share of twice that limit if that is less
+  --memory-max SIZE  What store and sessions of each node may take, such as 4GiB; default: 3/4 of
+                     the heap limit of V8, or an even share of twice that limit if that is less
   --supervised       Stop also when the parent process is gone
 
 Output is in colour on a terminal, unless NO_COLOR is set.

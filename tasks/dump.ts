@@ -15,28 +15,29 @@ import { realDisk } from "../node/real_disk.ts";
 import { readableResult } from "../node/result_codec.ts";
 import { entryPlaces, sessionItems } from "../node/snapshot_format.ts";
 import { readBesideNode, requireDirectory } from "./node_data.ts";
-import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
+import { ExitCode, Failure, misuse, parseArguments, parseNumber } from "./subcommand.ts";
 
 export const name = "dump";
 export const summary = "Print the records of a node's log as JSON lines";
 export const help = `Usage: main.ts dump DIR [--from INDEX] [--key KEY] [--client CLIENT]
        main.ts dump DIR --snapshot [--key KEY] [--client CLIENT]
 
-Prints the records that the log in the data directory of a node has, such as data/n1, one line of JSON
-each, in order, up to the first damage. The log begins after the newest snapshot; what came before is
-in that as a state only. Changes nothing.
+Prints the records that the log in the data directory of a node has, such as data/n1, one line of
+JSON each, in order, up to the first damage. The log begins after the newest snapshot; what came
+before is in that as a state only. Changes nothing.
 
   --from INDEX     Begin with this record
   --key KEY        Only what is about this key
   --client CLIENT  Only what is about this client
   --snapshot       The keys and the clients in the newest snapshot instead of the records
 
-A record has index, time (of its batch), kind, client, seq, key and, if it is a put, value. It is what
-was asked for: a write that was sent twice may stand there twice, and is applied once. A line of a
-snapshot has key and value; or client, top (the highest seq) and floor (the highest that is forgotten);
-or client, seq, logIndex and prevValue of a result that is remembered.
+A record has index, time (of its batch), kind, client, seq, key and, if it is a put, value. It is
+what was asked for: a write that was sent twice may stand there twice, and is applied once. A line
+of a snapshot has key and value; or client, top (the highest seq) and floor (the highest that is
+forgotten); or client, seq, logIndex and prevValue of a result that is remembered.
 
-Exit codes: 0 done, 1 damaged or not readable, 2 misuse.`;
+Exit codes: 0 done, 1 damage found (what comes before it is printed) or not readable, 2 misuse. A
+damaged snapshot that the node can do without is passed over, with a line on standard error.`;
 
 /** Bytes of lines that are written together. */
 const LINES_BYTES = 64 * 1024;
@@ -56,7 +57,8 @@ export async function run(args: string[]): Promise<number> {
   if (flags.snapshot && flags.from !== undefined) {
     throw misuse(`Flag "--from" is about records, expected it without "--snapshot"`);
   }
-  const filter = { from: parseIndex(flags.from), key: flags.key, client: flags.client };
+  const from = parseNumber("from", flags.from, { min: 1 }) ?? 1;
+  const filter = { from, key: flags.key, client: flags.client };
   await requireDirectory(directory);
   const lines = new LineWriter(Deno.stdout);
   const visitor = flags.snapshot ? snapshotPrinter(filter, lines) : recordPrinter(filter, lines);
@@ -72,13 +74,6 @@ export async function run(args: string[]): Promise<number> {
     throw new Failure(`${error.message}; nothing after it was printed`);
   }
   return ExitCode.done;
-}
-
-function parseIndex(text: string | undefined): number {
-  if (text === undefined) return 1;
-  const index = Number(text);
-  if (Number.isSafeInteger(index) && index >= 1) return index;
-  throw misuse(`Flag "--from" is "${text}", expected the index of a record, from 1`);
 }
 
 /** Says on standard error what a reader of the lines could miss. */
@@ -154,7 +149,9 @@ function textOf(bytes: Uint8Array, start: number, end: number): string {
   return decoder.decode(bytes.subarray(start, end));
 }
 
-/** Writes lines of JSON at once, many together: nothing piles up, however much there is to print. */
+/**
+ * Writes lines of JSON at once, many together: nothing piles up, however much there is to print.
+ */
 class LineWriter {
   readonly #output: { writeSync(bytes: Uint8Array): number };
   readonly #bytes = new ByteWriter(2 * LINES_BYTES);

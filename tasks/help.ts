@@ -38,9 +38,9 @@ Every subcommand explains itself with --help.
 
 Exit codes:
   0  Done, or stopped as asked
-  1  Failed
+  1  Failed; of check and dump also: damage found
   2  Misuse: arguments or a config that cannot be used
-  3  Damaged data: the node refuses to start`;
+  3  Damaged data: a node refuses to start, or salvage could not save all of it`;
 }
 
 async function helpOn(topic: string): Promise<string> {

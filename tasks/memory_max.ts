@@ -5,12 +5,13 @@
  */
 
 import { MEMORY_BYTES_MAX, MEMORY_BYTES_MIN } from "../lib/limits.ts";
-import { misuse } from "./subcommand.ts";
+import { wrongValue } from "./subcommand.ts";
 
 const UNIT_BYTES: Record<string, number> = { "": 1, MiB: 1024 ** 2, GiB: 1024 ** 3 };
 
 /**
- * The bytes that a text such as `805306368`, `768MiB` or `4GiB` says; undefined if there is no text.
+ * The bytes that a text such as `805306368`, `768MiB` or `4GiB` says; undefined without a
+ * text.
  *
  * @throws {Failure} It says something else, or too few or too many.
  */
@@ -19,5 +20,5 @@ export function parseMemoryMax(text: string | undefined): number | undefined {
   const [, digits, unit] = /^(\d{1,15})(MiB|GiB|)$/.exec(text) ?? [];
   const bytes = Number(digits) * UNIT_BYTES[unit];
   if (bytes >= MEMORY_BYTES_MIN && bytes <= MEMORY_BYTES_MAX) return bytes;
-  throw misuse(`Flag "--memory-max" is "${text}", expected 384MiB to 32GiB`);
+  throw wrongValue("memory-max", text, "384MiB to 32GiB");
 }

@@ -7,10 +7,11 @@
 import { type ClusterConfig, formatAddress, loadConfig, type NodeConfig } from "../lib/config.ts";
 import { DamageError } from "../node/damage.ts";
 import { type RunningNode, startNode } from "../node/server.ts";
-import { formatReadyLine } from "./ready_line.ts";
-import { endOfInput, stopSignal } from "./stop_request.ts";
+import { checkCommand } from "./check_command.ts";
 import { parseMemoryMax } from "./memory_max.ts";
 import { ExitCode, Failure, isBug, misuse, parseArguments } from "./subcommand.ts";
+import { formatReadyLine } from "./supervise/ready_line.ts";
+import { endOfInput, stopSignal } from "./supervise/stop_request.ts";
 
 export const name = "node";
 export const summary = "Run one node of the cluster";
@@ -73,7 +74,7 @@ function explain(error: unknown, { id, host, port, linkPort, data }: NodeConfig)
   const options = { subject: `node ${id}`, cause: error };
   const { message } = error as Error;
   if (error instanceof DamageError) {
-    const advice = `nothing was changed; to look at it: main.ts check ${data}`;
+    const advice = `nothing was changed; to look at it: ${checkCommand(data)}`;
     return new Failure(`${message}; ${advice}`, { ...options, exitCode: ExitCode.damaged });
   }
   if (error instanceof Deno.errors.AddrInUse) {

@@ -1,9 +1,10 @@
 /**
- * For the subcommands that read a node's data directory.
+ * For the subcommands that look at a node's data directory.
  *
  * @module
  */
 
+import { join } from "@std/path";
 import { isLocked } from "../node/data_directory.ts";
 import { realDisk } from "../node/real_disk.ts";
 import { Failure } from "./subcommand.ts";
@@ -33,4 +34,13 @@ export async function readBesideNode<T>(directory: string, read: () => Promise<T
     const reason = "the node that uses it took a snapshot meanwhile, and removed older files";
     throw new Failure(`Cannot read "${directory}": ${reason}; try again`, { cause: error });
   }
+}
+
+/** Bytes of all files in the data directory of a node. */
+export async function sizeOf(directory: string): Promise<number> {
+  let bytes = 0;
+  for await (const { name } of Deno.readDir(directory)) {
+    bytes += (await Deno.lstat(join(directory, name))).size;
+  }
+  return bytes;
 }

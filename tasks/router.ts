@@ -6,17 +6,17 @@
 
 import { type ClusterConfig, formatAddress, loadConfig } from "../lib/config.ts";
 import { type RunningRouter, startRouter } from "../router/server.ts";
-import { formatReadyLine } from "./ready_line.ts";
-import { endOfInput, stopSignal } from "./stop_request.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
+import { formatReadyLine } from "./supervise/ready_line.ts";
+import { endOfInput, stopSignal } from "./supervise/stop_request.ts";
 
 export const name = "router";
 export const summary = "Run the router of the cluster";
 export const help = `Usage: main.ts router [--config FILE] [--supervised]
 
 Serves the keys of all nodes under one address, and prints one "listening" line when it does. The
-nodes need not be up. SIGTERM, SIGINT (Ctrl-C) and SIGHUP stop it once everything that it accepted is
-answered.
+nodes need not be up. SIGTERM, SIGINT (Ctrl-C) and SIGHUP stop it once everything that it accepted
+is answered.
 
   --config FILE  The cluster, in JSON; default: six nodes n1 to n6 on loopback
   --supervised   Stop also when standard input ends: the supervisor holds it open
@@ -27,7 +27,7 @@ export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, { flags: { config: "text", supervised: "switch" } });
   const config = await loadConfig(flags.config);
   const stop = flags.supervised ? Promise.race([stopSignal(), endOfInput()]) : stopSignal();
-  const router = await start(config);
+  const router = start(config);
   console.log(formatReadyLine({
     id: "router",
     http: formatAddress(config.router.host, router.port),
@@ -39,9 +39,9 @@ export async function run(args: string[]): Promise<number> {
   return ExitCode.done;
 }
 
-async function start(config: ClusterConfig): Promise<RunningRouter> {
+function start(config: ClusterConfig): RunningRouter {
   try {
-    return await startRouter(config);
+    return startRouter(config);
   } catch (cause) {
     if (!(cause instanceof Deno.errors.AddrInUse)) throw cause;
     const address = formatAddress(config.router.host, config.router.port);

@@ -21,14 +21,15 @@ permission to write its parent makes its name durable. To use it, move it to whe
 
   --to NEWDIR  Where to write
 
-What is in NEWDIR is a snapshot: the state after the newest whole snapshot of DIR (or what is intact of
-a broken one, if the log before it is gone) and all records after it that are intact, in their order.
+What is in NEWDIR is a snapshot: the state after the newest whole snapshot of DIR (or what is intact
+of a broken one, if the log before it is gone) and all records after it that are intact, in their
+order.
 
-- Records keep their indexes. If the end of the log is lost, new records get the indexes of lost ones.
+- Records keep their indexes. If the end of the log is lost, new records get indexes of lost ones.
 - A key has the value of its last intact write: one that was deleted by a lost record is back. The
   previous values that are remembered for clients are those they would have got then.
-- A lost write that is sent again is applied, as it should be; an intact one is not applied again. But
-  a client that was lost with a part of a snapshot is not known any more: what it sends again is
+- A lost write that is sent again is applied, as it should be; an intact one is not applied again.
+  But a client that was lost with a part of a snapshot is not known any more: what it sends again is
   applied again. One that lost only results is refused with 409 up to its highest seq.
 
 Exit codes: 0 nothing is lost, 1 failed, 2 misuse, 3 written, and something is lost.`;

@@ -7,17 +7,17 @@
 import { planOf } from "./simulate/plan.ts";
 import { formatStory, Tally } from "./simulate/report.ts";
 import { shrink } from "./simulate/shrink.ts";
-import { type Outcome, simulate } from "./simulate/simulation.ts";
-import { ExitCode, misuse, parseArguments } from "./subcommand.ts";
+import { type RunResult, simulate } from "./simulate/simulation.ts";
+import { ExitCode, parseArguments, parseNumber } from "./subcommand.ts";
 
 export const name = "simulate";
 export const summary = "Break simulated clusters, each from a seed, and check every promise";
 export const help = `Usage: main.ts simulate [--seed S] [--runs N] [--unshrunk]
 
-Runs N clusters of real nodes and a real router on simulated disks, clocks and networks, with clients
-and faults that the seeds S, S + 1 and so on decide. After each it checks that no acknowledged write
-is lost, none is applied twice, each key is linearizable, a restart finds the very state that was
-there, and a damaged byte is never served.
+Runs N clusters of real nodes and a real router on simulated disks, clocks and networks, with
+clients and faults that the seeds S, S + 1 and so on decide. After each it checks that no
+acknowledged write is lost, none is applied twice, each key is linearizable, a restart finds the
+very state that was there, and a damaged byte is never served.
 
 The first seed that breaks a promise ends it, with the smallest story found that breaks one too.
 
@@ -34,8 +34,8 @@ export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, {
     flags: { seed: "text", runs: "text", unshrunk: "switch" },
   });
-  const seed = integerOf("--seed", flags.seed, 0) ?? Math.floor(Math.random() * 1e9);
-  const runs = integerOf("--runs", flags.runs, 1) ?? 1000;
+  const seed = parseNumber("seed", flags.seed, { min: 0 }) ?? Math.floor(Math.random() * 1e9);
+  const runs = parseNumber("runs", flags.runs, { min: 1 }) ?? 1000;
   console.log(`seeds ${seed} to ${seed + runs - 1}`);
   const startMs = performance.now();
   const tally = new Tally();
@@ -45,15 +45,8 @@ export async function run(args: string[]): Promise<number> {
     console.log("every promise was kept");
     return ExitCode.done;
   }
-  console.log(`\n${await storyOf(failed.seed, failed.outcome, flags.unshrunk)}`);
+  console.log(`\n${await storyOf(failed.seed, failed.result, flags.unshrunk)}`);
   return ExitCode.failed;
-}
-
-function integerOf(flag: string, text: string | undefined, min: number): number | undefined {
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= min) return value;
-  throw misuse(`Flag "${flag}" is "${text}", expected an integer from ${min}`);
 }
 
 /** Runs the seeds until one breaks a promise; null if none does. */
@@ -61,13 +54,13 @@ async function runSeeds(
   first: number,
   runs: number,
   tally: Tally,
-): Promise<{ seed: number; outcome: Outcome } | null> {
+): Promise<{ seed: number; result: RunResult } | null> {
   const startMs = performance.now();
   let nextProgressMs = startMs + PROGRESS_MS;
   for (let seed = first; seed < first + runs; seed++) {
-    const outcome = await simulate(planOf(seed));
-    tally.add(outcome);
-    if (outcome.problem !== null) return { seed, outcome };
+    const result = await simulate(planOf(seed));
+    tally.add(result);
+    if (result.problem !== null) return { seed, result };
     if (performance.now() < nextProgressMs) continue;
     nextProgressMs += PROGRESS_MS;
     console.log(tally.progress(performance.now() - startMs));
@@ -75,8 +68,8 @@ async function runSeeds(
   return null;
 }
 
-async function storyOf(seed: number, outcome: Outcome, unshrunk: boolean): Promise<string> {
+async function storyOf(seed: number, result: RunResult, unshrunk: boolean): Promise<string> {
   const plan = planOf(seed);
-  const failing = { plan, outcome };
+  const failing = { plan, result };
   return formatStory(plan, unshrunk ? failing : await shrink(failing));
 }

@@ -2,8 +2,9 @@
  * What a subcommand is, how its arguments are read, and how it ends.
  *
  * A subcommand is a module with the four exports of {@linkcode Subcommand}. It says that it cannot
- * go on by throwing a {@linkcode Failure}; `main.ts` turns that into one line and an exit code. Any
- * other error is a bug, and keeps its stack trace.
+ * go on by throwing a {@linkcode Failure}; `main.ts` turns that into one line and an exit code. It
+ * does so with other errors too, unless they are bugs ({@linkcode isBug}): those keep their stack
+ * trace.
  *
  * @module
  */
@@ -27,7 +28,10 @@ export const ExitCode = {
   failed: 1,
   /** Arguments or a config that cannot be used: trying again cannot help. */
   misuse: 2,
-  /** The data is damaged, and a node will not serve it: trying again cannot help. */
+  /**
+   * The data is damaged, and a node will not serve it, or it cannot be salvaged whole: trying again
+   * cannot help. Who is asked to look for damage (`check`, `dump`) and finds it ends with `failed`.
+   */
   damaged: 3,
 } as const;
 export type ExitCode = typeof ExitCode[keyof typeof ExitCode];
@@ -113,6 +117,38 @@ export function parseArguments<Kinds extends FlagKinds>(
   return { flags: flags as Flags<Kinds>, positionals };
 }
 
+/** What the number in a flag may be. */
+export interface NumberRange {
+  readonly min: number;
+  /** Default: the largest integer that a number can hold. */
+  readonly max?: number;
+  /** Whether it may have a fraction. Default: no. */
+  readonly isFraction?: boolean;
+}
+
+/**
+ * The number that `text` says, the value of the flag `--name`; undefined without a text.
+ *
+ * @throws {Failure} It says something else, or a number out of the range.
+ */
+export function parseNumber(
+  name: string,
+  text: string | undefined,
+  { min, max = Number.MAX_SAFE_INTEGER, isFraction = false }: NumberRange,
+): number | undefined {
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  const isWellFormed = (isFraction ? /^\d+(\.\d+)?$/ : /^\d+$/).test(text);
+  if (isWellFormed && number >= min && number <= max) return number;
+  const wanted = `${isFraction ? "a number" : "an integer"} from ${min} to ${max}`;
+  throw wrongValue(name, text, wanted);
+}
+
+/** The failure of a flag `--name` whose value is not what it takes, in words. */
+export function wrongValue(name: string, value: string, wanted: string): Failure {
+  return misuse(`Flag "--${name}" has the value "${value}", expected ${wanted}`);
+}
+
 interface OptionToken {
   name: string;
   rawName: string;
@@ -136,7 +172,7 @@ function flagValue({ name, rawName, value }: OptionToken, kinds: FlagKinds): str
   }
   if (kinds[name] === "switch") {
     if (value === undefined) return true;
-    throw misuse(`Flag "${rawName}" has the value "${value}", expected none`);
+    throw wrongValue(name, value, "none");
   }
   if (value === undefined || value === "" || value.startsWith("--")) {
     throw misuse(`Flag "${rawName}" has no value, expected one`);

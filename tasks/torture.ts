@@ -11,25 +11,26 @@ import { writeFreeConfig } from "./free_config.ts";
 import { checkHistory } from "./history/check_history.ts";
 import { History, isAcknowledged } from "./history/history.ts";
 import { formatViolation } from "./history/violation.ts";
-import { Random } from "./simulate/random.ts";
-import { stopSignal } from "./stop_request.ts";
-import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
+import { Random } from "./random.ts";
+import { ExitCode, Failure, parseArguments, parseNumber } from "./subcommand.ts";
+import { stopSignal } from "./supervise/stop_request.ts";
 import { temporaryDirectory } from "./temporary_directory.ts";
 import { countLost, dealKeys, fillNodes } from "./torture/kept_keys.ts";
 import { KEYS_PER_SHARD, Load, type ShardTarget } from "./torture/load.ts";
 import { planFaults, type PlannedFault } from "./torture/plan.ts";
 import { reportOn } from "./torture/report.ts";
-import { type Fault, TargetCluster } from "./torture/target_cluster.ts";
-import { formatOutcome, isKept, type Outcome } from "./torture/torture_view.ts";
+import { type InflictedFault, TargetCluster } from "./torture/target_cluster.ts";
+import { formatResult, isKept, type TortureResult } from "./torture/torture_view.ts";
 
 export const name = "torture";
 export const summary = "Kill and pause a real cluster under load, and check every answer";
 export const help = `Usage: main.ts torture [--minutes M] [--seed S] [--nodes N] [--keys K]
 
-Starts a supervised cluster on free ports, with its data in .tmp. Clients read and write, through the
-router and straight to the nodes; they send a write that got no answer again until it has one. All the
-while nodes and the router are killed (SIGKILL) and paused (SIGSTOP). In the end everything runs again,
-every key is read, and the whole history is checked: linearizable, nothing lost, nothing applied twice.
+Starts a supervised cluster on free ports, with its data in .tmp. Clients read and write, through
+the router and straight to the nodes; they send a write that got no answer again until it has one.
+All the while nodes and the router are killed (SIGKILL) and paused (SIGSTOP). In the end everything
+runs again, every key is read, and the whole history is checked: linearizable, nothing lost, nothing
+applied twice.
 
   --minutes M  How long faults go on; default: 1. At least 12 kills, however short
   --seed S     Decides the faults and what clients ask for; default: a new one
@@ -42,6 +43,7 @@ const PROGRESS_MS = 10_000;
 /** How many wrong answers are told in full. */
 const TOLD_MAX = 20;
 const SEED_MAX = 2 ** 32 - 1;
+const MINUTES = { min: 0.01, max: 10_000, isFraction: true };
 
 interface TortureOptions {
   readonly minutes: number;
@@ -61,14 +63,14 @@ export async function run(args: string[]): Promise<number> {
   stopSignal().then(() => stop.abort(new Failure("Stopped before the end, checked nothing")));
   await using resources = new AsyncDisposableStack();
   const directory = resources.use(await temporaryDirectory("torture-"));
-  const outcome = await torture(options, directory.path, stop.signal);
-  const { violations } = outcome;
+  const result = await torture(options, directory.path, stop.signal);
+  const { violations } = result;
   for (const violation of violations.slice(0, TOLD_MAX)) {
     console.log(`\n${formatViolation(violation)}`);
   }
   if (violations.length > TOLD_MAX) console.log(`\nand ${violations.length - TOLD_MAX} more`);
-  console.log(`\n${formatOutcome(outcome)}`);
-  if (isKept(outcome)) return ExitCode.done;
+  console.log(`\n${formatResult(result)}`);
+  if (isKept(result)) return ExitCode.done;
   resources.move(); // somebody will want to look at it
   console.log(`\nThe data is in ${directory.path}`);
   return ExitCode.failed;
@@ -79,7 +81,7 @@ async function torture(
   { minutes, seed, nodes, keys }: TortureOptions,
   directory: string,
   signal: AbortSignal,
-): Promise<Outcome> {
+): Promise<TortureResult> {
   const random = new Random(`torture ${seed}`);
   const owners = assignSlots(nodes);
   const placement = { nodeCount: nodes, ownerOf: (key: string) => owners[slotOf(key)] };
@@ -128,10 +130,10 @@ interface Scene {
 }
 
 /** Inflicts each fault at its time, or as soon as its process is ready after that. */
-async function inflictAll(plan: readonly PlannedFault[], scene: Scene): Promise<Fault[]> {
+async function inflictAll(plan: readonly PlannedFault[], scene: Scene): Promise<InflictedFault[]> {
   const { cluster, load, signal } = scene;
   const startMs = performance.now();
-  const faults: Fault[] = [];
+  const faults: InflictedFault[] = [];
   const progress = setInterval(
     () => console.log(formatProgress(performance.now() - startMs, faults, scene)),
     PROGRESS_MS,
@@ -153,7 +155,11 @@ async function inflictAll(plan: readonly PlannedFault[], scene: Scene): Promise<
   return faults;
 }
 
-function formatProgress(elapsedMs: number, faults: Fault[], { history, load }: Scene): string {
+function formatProgress(
+  elapsedMs: number,
+  faults: InflictedFault[],
+  { history, load }: Scene,
+): string {
   const kills = faults.filter(({ kind }) => kind === "kill").length;
   return `${Math.round(elapsedMs / 1000)} s: ${kills} kills, ${faults.length - kills} pauses, ` +
     `${history.operations.length} operations, ${load.failures.length} attempts without an answer`;
@@ -184,23 +190,9 @@ function readOptions(args: string[]): TortureOptions {
     flags: { minutes: "text", seed: "text", nodes: "text", keys: "text" },
   });
   return {
-    minutes: readNumber("minutes", flags.minutes, { min: 0.01, max: 10_000 }) ?? 1,
-    seed: readNumber("seed", flags.seed, { min: 0, max: SEED_MAX, isInteger: true }) ??
-      randomInt(SEED_MAX),
-    nodes: readNumber("nodes", flags.nodes, { min: 1, max: 64, isInteger: true }) ?? 6,
-    keys: readNumber("keys", flags.keys, { min: 0, max: 1_000_000, isInteger: true }) ?? 100_000,
+    minutes: parseNumber("minutes", flags.minutes, MINUTES) ?? 1,
+    seed: parseNumber("seed", flags.seed, { min: 0, max: SEED_MAX }) ?? randomInt(SEED_MAX),
+    nodes: parseNumber("nodes", flags.nodes, { min: 1, max: 64 }) ?? 6,
+    keys: parseNumber("keys", flags.keys, { min: 0, max: 1_000_000 }) ?? 100_000,
   };
-}
-
-function readNumber(
-  name: string,
-  text: string | undefined,
-  { min, max, isInteger = false }: { min: number; max: number; isInteger?: boolean },
-): number | undefined {
-  if (text === undefined) return undefined;
-  const number = Number(text);
-  const isRight = isInteger ? /^\d+$/.test(text) : /^\d+(\.\d+)?$/.test(text);
-  if (isRight && number >= min && number <= max) return number;
-  const wanted = `${isInteger ? "an integer" : "a number"} from ${min} to ${max}`;
-  throw misuse(`Flag "--${name}" has the value "${text}", expected ${wanted}`);
 }

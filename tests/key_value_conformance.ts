@@ -1,6 +1,6 @@
 /**
- * What every {@linkcode KeyValue} has to do, whatever is behind it: one suite for the node, the router
- * and both of them over HTTP.
+ * What every {@linkcode KeyValue} has to do, whatever is behind it: one suite for the node, the
+ * router and both of them over HTTP.
  *
  * @module
  */

@@ -78,7 +78,7 @@ Deno.test("main.ts help NAME prints what NAME --help prints", async () => {
   assertEquals(await run("help", "node"), await run("node", "--help"));
 });
 
-Deno.test("main.ts tells all that is wrong with a config, a line each, before it starts", async () => {
+Deno.test("main.ts tells all that is wrong with a config, a line each", async () => {
   await using directory = await temporaryDirectory();
   const file = join(directory.path, "cluster.json");
   await Deno.writeTextFile(file, `{ "router": { "port": 0 }, "nodes": [], "shards": 6 }`);

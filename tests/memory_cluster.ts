@@ -1,6 +1,6 @@
 /**
- * Nodes and a router in this process, without sockets or files: the real ones, on simulated disks and
- * pipes.
+ * Nodes and a router in this process, without sockets or files: the real ones, on simulated disks
+ * and pipes.
  *
  * @module
  */

@@ -2,7 +2,7 @@
  * Real processes for tests: `main.ts` with a subcommand, on free ports, in a directory of its own.
  *
  *     await using directory = await temporaryDirectory();
- *     const { file } = await writeConfig(directory.path, 1);
+ *     const { file } = await writeFreeConfig(directory.path, 1);
  *     await using node = startMain(["node", "--id", "n1", "--config", file]);
  *     await node.line(/^listening/);
  *
@@ -10,10 +10,11 @@
  */
 
 import { fromFileUrl, join } from "@std/path";
-import { forEachLine } from "../tasks/output_lines.ts";
-import type { Exit } from "../tasks/program.ts";
+import { killIfAlive } from "../tasks/supervise/kill_if_alive.ts";
+import { forEachLine } from "../tasks/supervise/output_lines.ts";
+import type { Exit } from "../tasks/supervise/program.ts";
 
-export { freePorts, writeFreeConfig as writeConfig } from "../tasks/free_config.ts";
+export { freePorts, writeFreeConfig } from "../tasks/free_config.ts";
 export { temporaryDirectory } from "../tasks/temporary_directory.ts";
 
 const CHECKOUT = fromFileUrl(new URL("..", import.meta.url));
@@ -49,6 +50,17 @@ export function startProgram(
 /** Starts `deno task` with these arguments. */
 export function startTask(args: string[]): MainProcess {
   return start(["task", ...args], {});
+}
+
+/** Runs a line that we advise to people, as if pasted into a shell in the checkout. */
+export async function runInShell(line: string) {
+  // Whoever tests need not have `deno` on the PATH.
+  const script = line.replace(/^deno /, '"$0" ');
+  const args = ["-c", script, Deno.execPath()];
+  const command = new Deno.Command("sh", { args, cwd: CHECKOUT, stdin: "null" });
+  const { code, stdout, stderr } = await command.output();
+  const [printed, complaints] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { code, stdout: printed.trimEnd().split("\n"), stderr: complaints };
 }
 
 function start(denoArgs: string[], options: StartOptions): MainProcess {
@@ -145,11 +157,7 @@ export class MainProcess implements AsyncDisposable {
 
   /** Sends a signal; does nothing when the process has ended. */
   kill(signal: Deno.Signal): void {
-    try {
-      this.#process.kill(signal);
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-    }
+    killIfAlive(this.#process, signal);
   }
 
   /** Ends the standard input of a process that was started with it piped. */

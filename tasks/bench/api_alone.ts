@@ -1,19 +1,16 @@
 /**
- * The row that explains those of one node: its HTTP API with no store behind it. What is missing from
- * 1 here is the price of routes, checks and headers; what a node has less than this is the price of
- * the store.
+ * The row that explains those of one node: its HTTP API with no store behind it. What is missing
+ * from 1 here is the price of routes, checks and headers; what a node has less than this is the
+ * price of the store.
  *
  * @module
  */
 
-import { fromFileUrl } from "@std/path";
 import { freePorts } from "../free_config.ts";
-import type { BenchRun } from "./bench_run.ts";
+import { baselineProgram, type BenchRun } from "./bench_run.ts";
 import { problemOf, type RowResult } from "./rows.ts";
 import { startServer } from "./server_process.ts";
 import { CONNECTION_COUNTS, KEY_COUNT } from "./workload.ts";
-
-const PROCESS = fromFileUrl(new URL("api_alone_process.ts", import.meta.url));
 
 /** Measures the API beside the bare server that the writes of a node stand beside. */
 export async function measureApiAlone(
@@ -21,11 +18,7 @@ export async function measureApiAlone(
   onRow: (result: RowResult) => void,
 ): Promise<void> {
   const [port] = freePorts(1);
-  const permissions = ["--no-prompt", `--allow-net=127.0.0.1:${port}`];
-  await using _server = await startServer(
-    { name: "api alone", args: ["run", ...permissions, PROCESS, `${port}`] },
-    run.options.signal,
-  );
+  await using _server = await startServer(baselineProgram("api", port), run.options.signal);
   for (const connections of CONNECTION_COUNTS) {
     const load = { method: "put", connections, keyCount: KEY_COUNT } as const;
     const comparison = await run.compareWithBare(load, () => run.load({ ...load, port }));

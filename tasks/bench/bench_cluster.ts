@@ -7,10 +7,10 @@
 import type { ClusterConfig } from "../../lib/config.ts";
 import { assignSlots, slotOf } from "../../router/slots.ts";
 import { writeFreeConfig } from "../free_config.ts";
-import { type Program, programsOf } from "../program.ts";
-import { prefill } from "./prefill.ts";
+import { prefill } from "../prefill.ts";
+import { type Program, programsOf } from "../supervise/program.ts";
 import { type ServerProcess, startServer } from "./server_process.ts";
-import { keyOf } from "./workload.ts";
+import { keyOf, VALUE } from "./workload.ts";
 
 /** A cluster whose keys are on disk; none of its programs runs yet. */
 export interface PreparedCluster {
@@ -34,9 +34,9 @@ export async function prepareCluster(options: PrepareClusterOptions): Promise<Pr
   const { directory, nodeCount, keyCount, signal } = options;
   await Deno.mkdir(directory, { recursive: true });
   const { file, config } = await writeFreeConfig(directory, nodeCount);
-  const keys = dealKeys(keyCount, nodeCount);
+  const keys = keysByNode(keyCount, nodeCount);
   for (const [i, { id, data }] of config.nodes.entries()) {
-    await prefill({ directory: data, nodeId: id, keys: keys[i], signal });
+    await prefill({ directory: data, nodeId: id, keys: keys[i], value: VALUE, signal });
   }
   const programs = programsOf(config, { configFile: file });
   return { config, nodePrograms: programs.slice(0, -1), routerProgram: programs.at(-1)! };
@@ -57,7 +57,7 @@ export async function startAll(
 }
 
 /** For each node its keys, as the router will look for them. */
-function dealKeys(keyCount: number, nodeCount: number): string[][] {
+function keysByNode(keyCount: number, nodeCount: number): string[][] {
   const owners = assignSlots(nodeCount);
   const keys: string[][] = Array.from({ length: nodeCount }, () => []);
   for (let number = 0; number < keyCount; number++) {

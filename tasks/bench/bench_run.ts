@@ -6,10 +6,11 @@
  */
 
 import { fromFileUrl } from "@std/path";
-import type { Program } from "../program.ts";
+import { freePorts } from "../free_config.ts";
+import type { Program } from "../supervise/program.ts";
+import type { Baseline } from "./baseline.ts";
 import { startAll } from "./bench_cluster.ts";
 import { type Comparison, measurePairs } from "./comparison.ts";
-import { freePorts } from "../free_config.ts";
 import type { Load, LoadGenerator, LoadResult, Method } from "./workload.ts";
 
 export interface BenchRunOptions {
@@ -83,10 +84,11 @@ export class BenchRun implements AsyncDisposable {
   }
 }
 
-function baselineProgram(method: Method, port: number): Program {
+/** The process that serves `baseline` on a port of loopback. */
+export function baselineProgram(baseline: Baseline, port: number): Program {
   const permissions = ["--no-prompt", `--allow-net=127.0.0.1:${port}`];
   return {
-    name: `bare ${method.toUpperCase()}`,
-    args: ["run", ...permissions, BASELINE, method, `${port}`],
+    name: `baseline ${baseline}`,
+    args: ["run", ...permissions, BASELINE, baseline, `${port}`],
   };
 }

@@ -1,8 +1,8 @@
 /**
  * What a person sees of the bench: a table that grows by a line with every figure, in 110 columns.
  *
- *                             conns    req/s   bare/s  ratio  range      goal            p50     p99
- *     GET, one node              64   52,345   80,123   0.65  0.61-0.70  0.65  reached   1.20    3.40
+ *                           conns    req/s   bare/s  ratio  range      goal            p50     p99
+ *   GET, one node              64   52,345   80,123   0.65  0.61-0.70  0.65  reached   1.20    3.40
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Compares two servers on a machine whose speed drifts: one is measured right after the other, in
- * short slices, several times. Each pair of slices gives a ratio, and the median of the ratios is the
- * figure.
+ * short slices, several times. Each pair of slices gives a ratio, and the median of the ratios is
+ * the figure.
  *
  *     baseline  row   baseline  row   baseline  row
  *     └──── 0.62 ──┘  └──── 0.66 ──┘  └──── 0.64 ──┘   →  0.64 (0.62 to 0.66)

@@ -1,7 +1,7 @@
 /**
  * A process with a node in it that tells of itself what cannot be seen from outside: how fast it
- * replays its log, what memory it holds, and for how long its event loop stands still under updates.
- * It is the node of `node/node.ts` on its log, without the servers around it.
+ * replays its log, what memory it holds, and for how long its event loop stands still under
+ * updates. It is the node of `node/node.ts` on its log, without the servers around it.
  *
  * Arguments: data directory, seconds of updates, and among how many keys. Prints a
  * {@linkcode LoadedNodeResult} in JSON.
@@ -12,10 +12,9 @@
 import { setImmediate } from "node:timers";
 import { systemClock } from "../../lib/clock.ts";
 import { CommandKind } from "../../lib/key_value.ts";
-import { openDataDirectory } from "../../node/data_directory.ts";
-import { Node } from "../../node/node.ts";
 import { realDisk } from "../../node/real_disk.ts";
-import { openLog } from "./prefill.ts";
+import type { Node } from "../../node/node.ts";
+import { openNode } from "../../node/open_node.ts";
 import { percentile } from "./statistics.ts";
 import { keyOf, VALUE } from "./workload.ts";
 
@@ -42,16 +41,21 @@ async function measure(
   updateMs: number,
   keyCount: number,
 ): Promise<LoadedNodeResult> {
-  using marker = await openDataDirectory(realDisk, directory, "n1", console.error);
-  const log = openLog(directory, "n1", marker.existing);
   const startMs = performance.now();
-  const node = await Node.start({ log, clock: systemClock, hashKey: [1, 2] });
+  await using opened = await openNode({
+    disk: realDisk,
+    clock: systemClock,
+    directory,
+    nodeId: "n1",
+    randomBytes: (target) => crypto.getRandomValues(target),
+    report: console.error,
+  });
+  // With what it takes to lock and mark the directory: a few milliseconds of seconds.
   const replayMs = performance.now() - startMs;
-  await marker.markExisting();
+  const { node, log } = opened;
   const held = { records: log.lastIndex, keys: node.keys, residentBytes: await residentBytes() };
   const turns = await measureTurns(() => update(node, updateMs, keyCount));
   const updateRate = (log.lastIndex - held.records) / updateMs * 1000;
-  log.close();
   return { ...held, replayMs, updateRate, ...turns };
 }
 

@@ -1,7 +1,7 @@
 /**
- * A process that overwrites some keys many times, with the node of `node/node.ts` on its directory but
- * without the servers around it, and stops when its log is nearly as long as it gets: a start then has
- * the most to replay.
+ * A process that overwrites some keys many times, with the node of `node/node.ts` on its directory
+ * but without the servers around it, and stops when its log is nearly as long as it gets: a start
+ * then has the most to replay.
  *
  * Arguments: data directory, number of writes at least, and of keys. Prints an
  * {@linkcode OverwritesResult} in JSON.

@@ -1,18 +1,19 @@
 /**
- * The row that compares: Redis with `appendfsync always`, which promises what a node promises. It is
- * loaded by its own `redis-benchmark`, a C program that speaks the protocol of Redis: what it saves
- * against HTTP and JSON is in the figure.
+ * The row that compares: Redis with `appendfsync always`, which promises what a node promises. It
+ * is loaded by its own `redis-benchmark`, a C program that speaks the protocol of Redis: what it
+ * saves against HTTP and JSON is in the figure.
  *
  * @module
  */
 
 import { join } from "@std/path";
-import { forEachLine } from "../output_lines.ts";
+import { freePorts } from "../free_config.ts";
 import { Failure } from "../subcommand.ts";
+import { killIfAlive } from "../supervise/kill_if_alive.ts";
+import { forEachLine } from "../supervise/output_lines.ts";
 import type { BenchRun } from "./bench_run.ts";
 import { firstLineOf, outputOf } from "./command.ts";
 import { problemOf, type RowResult } from "./rows.ts";
-import { freePorts } from "../free_config.ts";
 import { CONNECTION_COUNTS, KEY_COUNT, type LoadResult, VALUE_BYTES } from "./workload.ts";
 
 /** Writes per second of a slice: `redis-benchmark` takes a count, not a time. */
@@ -105,11 +106,7 @@ async function startRedis(directory: string, port: number): Promise<AsyncDisposa
   await ready.promise;
   return {
     async [Symbol.asyncDispose]() {
-      try {
-        process.kill("SIGTERM");
-      } catch (error) {
-        if (!(error instanceof TypeError)) throw error; // it ended before
-      }
+      killIfAlive(process, "SIGTERM");
       await Promise.all([ended, printed]);
     },
   };

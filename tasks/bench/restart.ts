@@ -1,24 +1,23 @@
 /**
- * What is left of many overwrites: how much of the disk they take, and how long a node takes to serve
- * again.
+ * What is left of many overwrites: how much of the disk they take, and how long a node takes to
+ * serve again.
  *
  * @module
  */
 
 import { fromFileUrl, join } from "@std/path";
 import { SEGMENT_BYTES } from "../../lib/limits.ts";
+import { sizeOf } from "../node_data.ts";
+import { THREAD_SOURCES } from "../source.ts";
+import type { Program } from "../supervise/program.ts";
 import { prepareCluster } from "./bench_cluster.ts";
 import type { BenchRun } from "./bench_run.ts";
 import { outputOf } from "./command.ts";
 import type { OverwritesResult } from "./overwrites.ts";
 import { startServer } from "./server_process.ts";
 import { median } from "./statistics.ts";
-import type { Program } from "../program.ts";
 
 const OVERWRITES = fromFileUrl(new URL("overwrites.ts", import.meta.url));
-const SOURCES = ["../../node", "../../lib"].map((path) =>
-  fromFileUrl(new URL(path, import.meta.url))
-);
 
 /** How often how many keys are overwritten; a short bench does a tenth. */
 const CASES = [
@@ -75,17 +74,9 @@ async function askOverwrites(
   data: string,
   { writes, keyCount, signal }: { writes: number; keyCount: number; signal: AbortSignal },
 ): Promise<OverwritesResult> {
-  const permissions = [`--allow-read=${[data, ...SOURCES]}`, `--allow-write=${data}`];
+  const permissions = [`--allow-read=${[data, ...THREAD_SOURCES]}`, `--allow-write=${data}`];
   const args = ["run", "--no-prompt", ...permissions, OVERWRITES, data, `${writes}`, `${keyCount}`];
   return JSON.parse(await outputOf(Deno.execPath(), args, signal));
-}
-
-async function sizeOf(directory: string): Promise<number> {
-  let bytes = 0;
-  for await (const { name } of Deno.readDir(directory)) {
-    bytes += (await Deno.stat(join(directory, name))).size;
-  }
-  return bytes;
 }
 
 async function timeStarts(program: Program, signal: AbortSignal): Promise<number> {

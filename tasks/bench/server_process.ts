@@ -1,17 +1,14 @@
 /**
- * Servers that run for a part of the bench: started as processes, ready when they say so, stopped at
- * the end of their scope.
+ * Servers that run for a part of the bench: started as processes, ready when they say so, stopped
+ * at the end of their scope.
  *
  * @module
  */
 
-import { spawnProcess } from "../program.ts";
-import type { Program } from "../program.ts";
-import { parseReadyLine } from "../ready_line.ts";
 import { Failure } from "../subcommand.ts";
-
-/** How long a server may take to end when it is asked to, in milliseconds. Then it is killed. */
-const STOP_MS_MAX = 4000;
+import { type Program, spawnProcess } from "../supervise/program.ts";
+import { parseReadyLine } from "../supervise/ready_line.ts";
+import { STOP_MS_MAX } from "../supervise/supervisor.ts";
 
 /** A process that serves. */
 export interface ServerProcess extends AsyncDisposable {

@@ -1,7 +1,7 @@
 /**
- * What a snapshot of a million keys does to requests: the longest wait of any in a slice of load while
- * one is being taken, beside that in as many slices without. The figure is the median over the slices:
- * the very longest wait of all is most often some other program's doing.
+ * What a snapshot of a million keys does to requests: the longest wait of any in a slice of load
+ * while one is being taken, beside that in as many slices without. The figure is the median over
+ * the slices: the very longest wait of all is most often some other program's doing.
  *
  * What makes the log grow until a snapshot is due is one large write, sent again and again: it is
  * logged every time and applied once, so that the store stays what it is.

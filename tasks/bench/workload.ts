@@ -27,7 +27,9 @@ export interface Load {
   readonly seconds: number;
   /** Keys are drawn from `key:0` up to this number. */
   readonly keyCount: number;
-  /** Every write comes from a client of its own; by default there is a client for each connection. */
+  /**
+   * Every write comes from a client of its own; by default there is a client for each connection.
+   */
   readonly ownClients?: boolean;
   /**
    * Starts the ids of the clients. Different in each load, because the sequence numbers of a client

@@ -14,8 +14,8 @@ import { type Load, type LoadGenerator, type LoadResult, VALUE } from "./workloa
 const RESULT_START = "result ";
 
 /**
- * Builds requests as text, which costs less than `wrk.format`. Arguments: method, connections, keys,
- * client prefix, and "own" when every write has a client of its own.
+ * Builds requests as text, which costs less than `wrk.format`. Arguments: method, connections,
+ * keys, client prefix, and "own" when every write has a client of its own.
  */
 const SCRIPT = `local method, clients, keys, prefix, own
 local i = 0

@@ -1,9 +1,9 @@
 /**
- * Calls and returns in the order of time, as a linked list out of which operations can be lifted, and
- * put back in the reverse order.
+ * Calls and returns in the order of time, as a linked list out of which operations can be lifted,
+ * and put back in the reverse order.
  *
- * An entry is a number from 1; 0 is both ends of the list. Operations are known by an index from 0, in
- * the order of their calls. An operation that need not have ended has a call only.
+ * An entry is a number from 1; 0 is both ends of the list. Operations are known by an index from 0,
+ * in the order of their calls. An operation that need not have ended has a call only.
  *
  * @module
  */

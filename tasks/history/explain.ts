@@ -2,8 +2,8 @@
  * Puts a name to a contradiction: which operation cannot be, and what that says about the store.
  *
  * That the history is wrong is proven before; the name is a judgement from the operation that fits
- * nowhere and the write that it contradicts. A value that comes back, for one, is a newer write lost or
- * an older one applied again, and which of the two is told by who had seen the newer one.
+ * nowhere and the write that it contradicts. A value that comes back, for one, is a newer write
+ * lost or an older one applied again, and which of the two is told by who had seen the newer one.
  *
  * @module
  */

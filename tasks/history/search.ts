@@ -17,7 +17,8 @@
  * - A write without an answer is of use only right before an operation that shows its value, and of
  *   those that write the same value the one sent first is of the most use. So they are not in the
  *   list, and are counted by value.
- * - A value that others still have to show is not overwritten when nobody is left to write it again.
+ * - A value that others still have to show is not overwritten when nobody is left to write it
+ *   again.
  * - A configuration is named by the first operation that is not taken, in order of invocation, and
  *   one bit for each later one that could have been: a few characters, however long the history is.
  *
@@ -32,7 +33,8 @@ export interface Step {
   readonly operation: Operation;
   /**
    * - `answered`: it took effect between its two times, and its answer is right.
-   * - `pending`: it may have taken effect at any time after it was sent, and then its answer is right.
+   * - `pending`: it may have taken effect at any time after it was sent, and then its answer is
+   *   right.
    * - `unknown`: a write that may have taken effect at any time after it was sent.
    */
   readonly role: "answered" | "pending" | "unknown";
@@ -254,7 +256,9 @@ class Search {
     return [...needs.reverse(), ...follows.reverse(), ...shows.reverse()];
   }
 
-  /** False if the value now would be gone for good, while another step than `index` depends on it. */
+  /**
+   * False if the value now would be gone for good, while another step than `index` depends on it.
+   */
   #mayLeave(index: number): boolean {
     const state = this.#state;
     if (state === ANY || index >= 0 && this.#results[index] === state) return true;

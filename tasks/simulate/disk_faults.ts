@@ -1,18 +1,18 @@
 /**
- * Makes chosen calls of a disk fail. A fault is armed with a number of calls, and strikes at the last
- * of them.
+ * Makes chosen calls of a disk fail. A fault is armed with a number of calls, and strikes at the
+ * last of them.
  *
  * @module
  */
 import { SECTOR_BYTES } from "../../node/log_format.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../random.ts";
 import { deviceError, type DiskCall, noSpace, type SimulatedDisk } from "./simulated_disk.ts";
 import type { CrashMode } from "./simulated_node.ts";
 import type { World } from "./world.ts";
 
 /**
- * What becomes of the call that is struck: the process or the machine crashes in it (`torn sync`: the
- * machine, in a sync), or it fails (`ENOSPC in place`: as on a disk that copies on write).
+ * What becomes of the call that is struck: the process or the machine crashes in it (`torn sync`:
+ * the machine, in a sync), or it fails (`ENOSPC in place`: as on a disk that copies on write).
  */
 export type DiskFaultKind =
   | CrashMode

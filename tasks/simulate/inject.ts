@@ -3,8 +3,8 @@
  *
  * @module
  */
+import type { Random } from "../random.ts";
 import type { Fault } from "./plan.ts";
-import type { Random } from "./random.ts";
 import type { CrashMode, SimulatedNode } from "./simulated_node.ts";
 import type { SimulatedRouter } from "./simulated_router.ts";
 import type { FaultKind, World } from "./world.ts";

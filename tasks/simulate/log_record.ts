@@ -1,6 +1,6 @@
 /**
- * What a node has given to its log, kept beside the log: so that a restart can be compared with what
- * was there before it, byte by byte.
+ * What a node has given to its log, kept beside the log: so that a restart can be compared with
+ * what was there before it, byte by byte.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What a node must be, by its log alone: the rules of the store and of the sessions in their plainest
- * form, written a second time so that a mistake in the first is seen.
+ * What a node must be, by its log alone: the rules of the store and of the sessions in their
+ * plainest form, written a second time so that a mistake in the first is seen.
  *
  * @module
  */

@@ -1,12 +1,12 @@
 /**
- * What is going to happen in a run, drawn from its seed before it begins: so that a part of it can be
- * left out and the rest stays as it is.
+ * What is going to happen in a run, drawn from its seed before it begins: so that a part of it can
+ * be left out and the rest stays as it is.
  *
  * @module
  */
-import { Random } from "./random.ts";
-import type { CrashMode, NodePlan } from "./simulated_node.ts";
+import { Random } from "../random.ts";
 import type { DiskFaultKind } from "./disk_faults.ts";
+import type { CrashMode, NodePlan } from "./simulated_node.ts";
 
 /** How a client reaches the store. */
 export type Route = "router" | "router's HTTP" | "node" | "node's HTTP";

@@ -5,7 +5,7 @@
  */
 import { type Fault, formatFault, type Plan } from "./plan.ts";
 import type { Shrunk } from "./shrink.ts";
-import type { Outcome } from "./simulation.ts";
+import type { RunResult } from "./simulation.ts";
 import type { FaultKind } from "./world.ts";
 
 /** Lines of the trace that a story ends with. */
@@ -18,7 +18,7 @@ export class Tally {
   #operations = 0;
   readonly #faults = new Map<FaultKind, number>();
 
-  add({ simulatedMs, operations, faults }: Outcome): void {
+  add({ simulatedMs, operations, faults }: RunResult): void {
     this.runs++;
     this.#simulatedMs += simulatedMs;
     this.#operations += operations;
@@ -57,11 +57,11 @@ function formatTime(ms: number): string {
 }
 
 /** How a run failed, by what is left of it: who did what, and the end of its trace. */
-export function formatStory(original: Plan, { plan, outcome }: Shrunk): string {
-  const lines = outcome.trace.lines;
+export function formatStory(original: Plan, { plan, result }: Shrunk): string {
+  const lines = result.trace.lines;
   const left = `${sizeOf(plan)}, of ${sizeOf(original)}`;
   return [
-    `seed ${plan.seed} breaks a promise: ${outcome.problem}`,
+    `seed ${plan.seed} breaks a promise: ${result.problem}`,
     "",
     original === plan ? `what was in it: ${sizeOf(plan)}` : `what is left of it: ${left}`,
     `  ${plan.nodes} nodes, ${plan.keys} keys, segments of ${plan.segmentBytes} bytes`,

@@ -1,18 +1,18 @@
 /**
- * Finds a smaller plan that fails too: leaves out one fault, one client, half of the operations, and
- * keeps what still fails, until nothing more can be left out.
+ * Finds a smaller plan that fails too: leaves out one fault, one client, half of the operations,
+ * and keeps what still fails, until nothing more can be left out.
  *
  * @module
  */
 import type { ClientPlan, Plan } from "./plan.ts";
-import { type Outcome, simulate } from "./simulation.ts";
+import { type RunResult, simulate } from "./simulation.ts";
 
 /** Runs that are tried at most. */
 const TRIES_MAX = 400;
 
 export interface Shrunk {
   readonly plan: Plan;
-  readonly outcome: Outcome;
+  readonly result: RunResult;
 }
 
 /** Shrinks a plan whose run broke a promise. */
@@ -23,9 +23,9 @@ export async function shrink(failing: Shrunk): Promise<Shrunk> {
     found = false;
     for (const plan of smallerThan(smallest.plan)) {
       if (++tries > TRIES_MAX) break;
-      const outcome = await simulate(plan);
-      if (outcome.problem === null) continue;
-      smallest = { plan, outcome };
+      const result = await simulate(plan);
+      if (result.problem === null) continue;
+      smallest = { plan, result };
       found = true;
       break;
     }

@@ -1,7 +1,7 @@
 /**
- * A client that does what the README asks of one: it sends a write until it is answered, always under
- * the same client and seq. Beyond that it is rude: it gives up and asks elsewhere, sends again what
- * was acknowledged, and uses a seq twice.
+ * A client that does what the README asks of one: it sends a write until it is answered, always
+ * under the same client and seq. Beyond that it is rude: it gives up and asks elsewhere, sends
+ * again what was acknowledged, and uses a seq twice.
  *
  * @module
  */
@@ -15,8 +15,8 @@ import {
   UnavailableError,
 } from "../../lib/key_value.ts";
 import type { Answer, History } from "../history/history.ts";
+import type { Random } from "../random.ts";
 import type { ClientPlan, Plan, Route } from "./plan.ts";
-import type { Random } from "./random.ts";
 import { sleep, type World } from "./world.ts";
 
 /** What a client was told about a write. */
@@ -140,7 +140,9 @@ export class SimulatedClient {
     this.#note(`${client} wrote seq ${seq} to "${key}"`);
   }
 
-  /** In the history, unless it is the second write under one seq: such a one must have no effect. */
+  /**
+   * In the history, unless it is the second write under one seq: such a one must have no effect.
+   */
   #begin(command: Command) {
     const { kind, client, seq, key, value } = command;
     if (value.endsWith(", again")) return null;
@@ -160,7 +162,9 @@ export class SimulatedClient {
     this.#end(operation, { kind: "written", prevValue, logIndex, duplicate });
   }
 
-  /** Asks again and again, here and there, until there is an answer; `ask` returns what takes it. */
+  /**
+   * Asks again and again, here and there, until there is an answer; `ask` returns what takes it.
+   */
   async #insist(ask: (store: KeyValue) => Promise<() => void>, key: string): Promise<void> {
     while (!await this.#attempt(ask, key)) {
       await sleep(this.#world, this.#random.fraction() * RETRY_MS_MAX);

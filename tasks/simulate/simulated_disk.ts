@@ -159,7 +159,9 @@ export class SimulatedDisk implements Disk {
     this.#abandoned = true;
   }
 
-  /** A copy, with all that was written durable, whose files can be damaged without touching this. */
+  /**
+   * A copy, with all that was written durable, whose files can be damaged without touching this.
+   */
   copy(): SimulatedDisk {
     const copy = new SimulatedDisk();
     for (const [path, { written }] of this.files) copy.files.set(path, Content.of(written.slice()));

@@ -1,12 +1,12 @@
 /**
- * A network in memory. Bytes arrive late and in pieces of any size, in order within a connection and
- * in none between two; connections break, and each end learns of it in its own time.
+ * A network in memory. Bytes arrive late and in pieces of any size, in order within a connection
+ * and in none between two; connections break, and each end learns of it in its own time.
  *
  * @module
  */
 import type { Duplex } from "../../lib/wire.ts";
+import type { Random } from "../random.ts";
 import { Channel } from "./pipe.ts";
-import type { Random } from "./random.ts";
 import type { SimulatedTime } from "./simulated_time.ts";
 import type { Trace } from "./trace.ts";
 

@@ -6,7 +6,7 @@
 import { createHandler, type Handler } from "../../lib/api.ts";
 import { Link } from "../../router/link.ts";
 import { Router } from "../../router/router.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../random.ts";
 import { SimulatedClock } from "./simulated_time.ts";
 import type { World } from "./world.ts";
 

@@ -1,11 +1,10 @@
 /**
- * One run: a cluster of real nodes and a real router on simulated disks, clocks and networks, clients
- * that use it, and faults. First things go wrong, then nothing does any more and everything that was
- * begun must come to its end.
+ * One run: a cluster of real nodes and a real router on simulated disks, clocks and networks,
+ * clients that use it, and faults. First things go wrong, then nothing does any more and everything
+ * that was begun must come to its end.
  *
- *     plan ─▶ nodes, router, clients, faults ─▶ events, one after the other ─▶ trace
- *                                                                           └▶ what was promised,
- *                                                                              and what was not kept
+ *     plan ─▶ nodes, router, clients, faults ─▶ events, one by one ─▶ trace
+ *                                                                  └▶ the promises not kept
  *
  * Everything that happens is an event of simulated time, and the next one is not taken before all
  * that the last one set off has come to rest. So a run depends on its plan and on nothing else.
@@ -16,11 +15,11 @@ import { setImmediate } from "node:timers";
 import type { KeyValue } from "../../lib/key_value.ts";
 import { assignSlots, slotOf } from "../../router/slots.ts";
 import { History } from "../history/history.ts";
+import { Random } from "../random.ts";
 import { HttpKeyValue } from "./http_key_value.ts";
 import { inject } from "./inject.ts";
 import type { Plan, Route } from "./plan.ts";
 import { brokenPromise } from "./promises.ts";
-import { Random } from "./random.ts";
 import { SimulatedClient } from "./simulated_client.ts";
 import { SimulatedNetwork } from "./simulated_network.ts";
 import { SimulatedNode } from "./simulated_node.ts";
@@ -30,7 +29,7 @@ import { Trace } from "./trace.ts";
 import type { FaultKind, World } from "./world.ts";
 
 /** How a run ended. */
-export interface Outcome {
+export interface RunResult {
   /** What was not kept, in words; null if all was. */
   readonly problem: string | null;
   readonly trace: Trace;
@@ -44,7 +43,7 @@ export interface Outcome {
 const PROGRESS_MS = 60_000;
 
 /** Runs `plan` from its beginning to its end, or to the first broken promise. */
-export async function simulate(plan: Plan): Promise<Outcome> {
+export async function simulate(plan: Plan): Promise<RunResult> {
   const simulation = new Simulation(plan);
   const printed = console.error;
   console.error = (...what) => simulation.fail(`an error was printed: ${what.map(String)}`);
@@ -110,7 +109,7 @@ class Simulation {
     this.#problem = problem;
   }
 
-  async run(): Promise<Outcome> {
+  async run(): Promise<RunResult> {
     let ended = false;
     this.#play().then(() => ended = true, (error) => this.fail(`a bug: ${error.stack}`));
     await restOfTurn();

@@ -1,6 +1,6 @@
 /**
- * What happened in a run, line by line, and a hash of all of it: two runs with the same hash were the
- * same run.
+ * What happened in a run, line by line, and a hash of all of it: two runs with the same hash were
+ * the same run.
  *
  * @module
  */

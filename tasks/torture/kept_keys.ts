@@ -6,12 +6,13 @@
  */
 
 import type { NodeConfig } from "../../lib/config.ts";
-import { prefill } from "../bench/prefill.ts";
-import { VALUE } from "../bench/workload.ts";
 import type { History } from "../history/history.ts";
-import type { Random } from "../simulate/random.ts";
+import { prefill } from "../prefill.ts";
+import type { Random } from "../random.ts";
 import { attempt } from "./attempt.ts";
 
+/** What each of them holds. */
+const VALUE = "0123456789".repeat(10);
 /** Keys that are read one by one at the end; all of them are counted. */
 const READ_MAX = 20_000;
 const READERS = 32;
@@ -39,7 +40,7 @@ export async function fillNodes(
   signal: AbortSignal,
 ): Promise<void> {
   for (const [i, { id, data }] of nodes.entries()) {
-    await prefill({ directory: data, nodeId: id, keys: keys[i], signal });
+    await prefill({ directory: data, nodeId: id, keys: keys[i], value: VALUE, signal });
   }
 }
 
@@ -54,8 +55,8 @@ export interface KeptOptions {
 }
 
 /**
- * How many of `keys` are not there as they were written: by the number of keys in the store, of which
- * those of the load are known, and by reading some.
+ * How many of `keys` are not there as they were written: by the number of keys in the store, of
+ * which those of the load are known, and by reading some.
  */
 export async function countLost(options: KeptOptions): Promise<number> {
   const { url, keys, history, signal } = options;

@@ -2,14 +2,14 @@
  * Clients that read and write while processes die, and write down everything.
  *
  * A client owns nothing but its name and its sequence numbers; all clients of a shard work on the
- * same keys, some of which are hot. A write without an answer is sent again, as the same write, until
- * there is one: that is what the store asks of its clients.
+ * same keys, some of which are hot. A write without an answer is sent again, as the same write,
+ * until there is one: that is what the store asks of its clients.
  *
  * @module
  */
 
 import type { Answer, History, Request } from "../history/history.ts";
-import type { Random } from "../simulate/random.ts";
+import type { Random } from "../random.ts";
 import { Failure } from "../subcommand.ts";
 import { attempt, type NoAnswer } from "./attempt.ts";
 

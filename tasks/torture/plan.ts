@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Random } from "../simulate/random.ts";
+import type { Random } from "../random.ts";
 
 /** One thing that is done to one process. */
 export interface PlannedFault {

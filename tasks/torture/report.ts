@@ -9,11 +9,11 @@
  */
 
 import type { FailedAttempt } from "./load.ts";
-import type { Fault } from "./target_cluster.ts";
+import type { InflictedFault } from "./target_cluster.ts";
 
 /** What was seen. All times are of one clock, in milliseconds. */
-export interface Evidence {
-  readonly faults: readonly Fault[];
+export interface Observations {
+  readonly faults: readonly InflictedFault[];
   /** When an answer came through the router, per shard, in order. */
   readonly answeredAt: ReadonlyMap<string, readonly number[]>;
   readonly failures: readonly FailedAttempt[];
@@ -61,14 +61,14 @@ interface Span {
 
 /** A fault with the time until keys were served again. */
 interface FeltFault extends Span {
-  readonly fault: Fault;
+  readonly fault: InflictedFault;
 }
 
 /** Puts down to the faults what was seen. */
-export function reportOn(evidence: Evidence): Report {
-  const felt = feltFaults(evidence);
+export function reportOn(observations: Observations): Report {
+  const felt = feltFaults(observations);
   const router = felt.filter(({ fault }) => fault.target === "router");
-  const shards = [...evidence.answeredAt].map(([id, times]) => {
+  const shards = [...observations.answeredAt].map(([id, times]) => {
     const own = felt.filter(({ fault }) => fault.target === id);
     return { id, ...longestGaps(times, own, router), ...countFaults(own) };
   });
@@ -76,10 +76,10 @@ export function reportOn(evidence: Evidence): Report {
   const readyAgainMs = kills.map(({ start, fault }) => fault.endedAt - start).sort(ascending);
   const servedAgainMs = kills.filter((kill) => !overlapsAny(kill, router))
     .map(({ start, end }) => end - start).sort(ascending);
-  return { shards, readyAgainMs, servedAgainMs, errors: countErrors(evidence.failures, felt) };
+  return { shards, readyAgainMs, servedAgainMs, errors: countErrors(observations.failures, felt) };
 }
 
-function feltFaults({ faults, answeredAt }: Evidence): FeltFault[] {
+function feltFaults({ faults, answeredAt }: Observations): FeltFault[] {
   const all = [...answeredAt.values()].flat().sort(ascending);
   return faults.map((fault) => {
     const times = fault.target === "router" ? all : answeredAt.get(fault.target)!;

@@ -6,18 +6,24 @@
 
 import { systemClock } from "../../lib/clock.ts";
 import { type ClusterConfig, formatAddress } from "../../lib/config.ts";
-import { makeDataDirectories } from "../make_data_directories.ts";
-import { type Child, type Program, programsOf, type Spawn, spawnProcess } from "../program.ts";
-import { parseReadyLine } from "../ready_line.ts";
 import { Failure } from "../subcommand.ts";
-import { Supervisor } from "../supervisor.ts";
+import { makeDataDirectories } from "../supervise/make_data_directories.ts";
+import {
+  type Child,
+  type Program,
+  programsOf,
+  type Spawn,
+  spawnProcess,
+} from "../supervise/program.ts";
+import { parseReadyLine } from "../supervise/ready_line.ts";
+import { Supervisor } from "../supervise/supervisor.ts";
 import type { PlannedFault } from "./plan.ts";
 
 /** How long a process may take to be ready, in milliseconds. */
 const READY_MS_MAX = 30_000;
 
 /** Something that was done to a process. Times are monotonic, in milliseconds. */
-export interface Fault {
+export interface InflictedFault {
   readonly target: string;
   readonly kind: "kill" | "pause";
   readonly startedAt: number;
@@ -93,7 +99,7 @@ export class TargetCluster implements AsyncDisposable {
   }
 
   /** Does it as soon as the process is ready, and resolves when that is over. */
-  async inflict({ target: name, kind, forMs }: PlannedFault): Promise<Fault> {
+  async inflict({ target: name, kind, forMs }: PlannedFault): Promise<InflictedFault> {
     await this.ready(name);
     const target = this.#targets.get(name)!;
     const startedAt = performance.now();

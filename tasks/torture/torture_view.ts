@@ -6,11 +6,11 @@
 
 import type { Violation } from "../history/violation.ts";
 import type { Report } from "./report.ts";
-import type { Fault } from "./target_cluster.ts";
+import type { InflictedFault } from "./target_cluster.ts";
 
 /** All that a torture has to say at its end. */
-export interface Outcome {
-  readonly faults: readonly Fault[];
+export interface TortureResult {
+  readonly faults: readonly InflictedFault[];
   readonly operations: number;
   readonly acknowledgedWrites: number;
   readonly violations: readonly Violation[];
@@ -23,33 +23,33 @@ export interface Outcome {
 }
 
 /** Whether every promise was kept. */
-export function isKept({ violations, lostKeys, unexpected, report }: Outcome): boolean {
+export function isKept({ violations, lostKeys, unexpected, report }: TortureResult): boolean {
   return violations.length === 0 && lostKeys === 0 && unexpected.length === 0 &&
     report.errors.healthy === 0;
 }
 
 /** Lines for the end of the run. */
-export function formatOutcome(outcome: Outcome): string {
-  const { faults, report: { errors, readyAgainMs, servedAgainMs, shards } } = outcome;
-  const count = (kind: Fault["kind"]) => faults.filter((fault) => fault.kind === kind);
+export function formatResult(result: TortureResult): string {
+  const { faults, report: { errors, readyAgainMs, servedAgainMs, shards } } = result;
+  const count = (kind: InflictedFault["kind"]) => faults.filter((fault) => fault.kind === kind);
   const kind = (name: Violation["kind"]) =>
-    outcome.violations.filter((violation) => violation.kind === name).length;
-  const others = outcome.violations.length - kind("lost") - kind("doubled");
+    result.violations.filter((violation) => violation.kind === name).length;
+  const others = result.violations.length - kind("lost") - kind("doubled");
   const rows: [string, string][] = [
     ["kills", formatFaults(count("kill"))],
     ["pauses", formatFaults(count("pause"))],
     [
       "operations",
-      `${format(outcome.operations)}, ${format(outcome.acknowledgedWrites)} of them ` +
+      `${format(result.operations)}, ${format(result.acknowledgedWrites)} of them ` +
       `acknowledged writes`,
     ],
-    ["lost", format(kind("lost") + outcome.lostKeys)],
+    ["lost", format(kind("lost") + result.lostKeys)],
     ["doubled", format(kind("doubled"))],
     ["other wrong answers", format(others)],
     [
       "keys from before",
-      `${format(outcome.keptKeys - outcome.lostKeys)} of ` +
-      `${format(outcome.keptKeys)} are there`,
+      `${format(result.keptKeys - result.lostKeys)} of ` +
+      `${format(result.keptKeys)} are there`,
     ],
     ["errors on healthy shards", format(errors.healthy)],
     [
@@ -58,15 +58,15 @@ export function formatOutcome(outcome: Outcome): string {
       `${format(errors.straight)} straight to the node`,
     ],
     ["errors of a hurt router", format(errors.router)],
-    ["unexpected ends", format(outcome.unexpected.length)],
+    ["unexpected ends", format(result.unexpected.length)],
     ["ready again after a kill", formatTimes(readyAgainMs)],
     ["served again after a kill", formatTimes(servedAgainMs)],
   ];
   const lines = rows.map(([name, value]) => `${name.padEnd(26)}${value}`);
-  return [...lines, "", ...formatShards(shards), ...outcome.unexpected].join("\n");
+  return [...lines, "", ...formatShards(shards), ...result.unexpected].join("\n");
 }
 
-function formatFaults(faults: readonly Fault[]): string {
+function formatFaults(faults: readonly InflictedFault[]): string {
   const ofRouter = faults.filter(({ target }) => target === "router").length;
   return `${faults.length}: ${faults.length - ofRouter} of nodes, ${ofRouter} of the router`;
 }

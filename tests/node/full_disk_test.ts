@@ -4,14 +4,9 @@ import { SyncError } from "../../node/disk_errors.ts";
 import { FileLog } from "../../node/file_log.ts";
 import { isRefusal } from "../../node/log.ts";
 import { SECTOR_BYTES } from "../../node/log_format.ts";
-import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
+import { noSpace, SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 
 const DIRECTORY = "n1";
-
-/** As Deno throws it. */
-function outOfSpace(): Error {
-  return Object.assign(new Error("No space left on device (os error 28)"), { code: "ENOSPC" });
-}
 
 /** As Deno throws it. */
 function outOfFiles(): Error {
@@ -101,7 +96,7 @@ class Workload {
       }
     }
     this.#refusedCalls++;
-    throw outOfSpace();
+    throw noSpace();
   }
 
   /**
@@ -222,7 +217,7 @@ Deno.test("FileLog gives the space of an unfinished segment back", async () => {
   const disk = new SimulatedDisk();
   const { log } = await openLog(disk);
   disk.beforeCall = (call, path) => {
-    if (call === "write" && path.endsWith(".tmp")) throw outOfSpace();
+    if (call === "write" && path.endsWith(".tmp")) throw noSpace();
   };
   await assertRejects(
     async () => {
@@ -238,7 +233,7 @@ Deno.test("FileLog fails for good when a sync finds the disk full", async () => 
   const disk = new SimulatedDisk();
   const { log } = await openLog(disk);
   disk.beforeCall = (call) => {
-    if (call === "sync") throw outOfSpace();
+    if (call === "sync") throw noSpace();
   };
   const append = () => log.append(new Uint8Array(10), 1);
   await assertRejects(append, SyncError, "Cannot sync: No space left on device");

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { SESSION_WINDOW } from "../../lib/limits.ts";
 import { SessionResults } from "../../node/session_results.ts";
+import { Random } from "../../tasks/random.ts";
 
 /** So small that what is in use is moved between chunks over and over. */
 const CHUNK_BYTES = 64 * 1024;
@@ -10,15 +11,6 @@ interface Row {
   readonly seq: number;
   readonly logIndex: number;
   prev: string | null;
-}
-
-/** Random whole numbers below `limit`, the same in every run. */
-function randomFrom(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    return Math.floor(state / 2 ** 32 * limit);
-  };
 }
 
 function newResults(): SessionResults {
@@ -55,7 +47,9 @@ function rowsOf(results: SessionResults, session: number): Row[] {
 }
 
 Deno.test("SessionResults does what sorted arrays do, for any changes in any order", () => {
-  const random = randomFrom(1);
+  const numbers = new Random("session results");
+  /** A whole number below `limit`. */
+  const random = (limit: number) => numbers.integer(0, limit - 1);
   const results = newResults();
   const model: Row[][] = Array.from({ length: SESSIONS + 1 }, () => []);
   const changes = {

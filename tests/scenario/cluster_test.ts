@@ -16,8 +16,9 @@ import {
   startTask,
   temporaryDirectory,
   waitFor,
-  writeConfig,
+  writeFreeConfig,
 } from "../process.ts";
+import { put, request } from "./http_client.ts";
 
 /** A cluster of two nodes that is up. */
 interface Cluster extends AsyncDisposable {
@@ -30,7 +31,7 @@ interface Cluster extends AsyncDisposable {
 async function startCluster(): Promise<Cluster> {
   await using resources = new AsyncDisposableStack();
   const directory = resources.use(await temporaryDirectory()).path;
-  const { file, config } = await writeConfig(directory, 2);
+  const { file, config } = await writeFreeConfig(directory, 2);
   const process = resources.use(startMain(["cluster", "--config", file]));
   await process.line(/^stop/);
   const owned = resources.move();
@@ -63,21 +64,15 @@ async function untilGone(pids: number[], config: ClusterConfig): Promise<void> {
   await waitFor("the router is gone", () => isPortFree(config.router.port));
 }
 
-/** The status of a write. */
-async function put(port: number, seq: number): Promise<number> {
-  const body = JSON.stringify({ client: "test", seq, key: "k", value: "v" });
-  return await statusOf(fetch(`http://127.0.0.1:${port}/put`, { method: "POST", body }));
+/** The status of a write to a port. */
+async function putStatus(port: number, seq: number): Promise<number> {
+  const write = { client: "test", seq, key: "k", value: "v" };
+  return (await put(`http://127.0.0.1:${port}`, write)).status;
 }
 
 /** The status of a look at the health. */
-async function health(port: number): Promise<number> {
-  return await statusOf(fetch(`http://127.0.0.1:${port}/health`));
-}
-
-async function statusOf(request: Promise<Response>): Promise<number> {
-  const response = await request;
-  await response.body?.cancel();
-  return response.status;
+async function healthStatus(port: number): Promise<number> {
+  return (await request(`http://127.0.0.1:${port}`, "/health")).status;
 }
 
 Deno.test("cluster invites to a request that works", async () => {
@@ -100,7 +95,7 @@ Deno.test("cluster starts a node again that was killed", async () => {
   await cluster.process.line(/^n1 +\| listening id=n1 /);
   await waitFor(
     "the cluster is whole",
-    async () => await health(cluster.config.router.port) === 200,
+    async () => await healthStatus(cluster.config.router.port) === 200,
   );
 });
 
@@ -136,7 +131,7 @@ Deno.test("cluster leaves no process behind when it is killed", async () => {
 
 Deno.test("deno task cluster leaves no process behind when the task is killed", async () => {
   await using directory = await temporaryDirectory();
-  const { file, config } = await writeConfig(directory.path, 2);
+  const { file, config } = await writeFreeConfig(directory.path, 2);
   await using task = startTask(["cluster", "--config", file]);
   const pids = await nodePids(task);
   task.kill("SIGKILL");
@@ -145,7 +140,7 @@ Deno.test("deno task cluster leaves no process behind when the task is killed", 
 
 Deno.test("cluster names a port in use and who wanted it, and starts nothing", async () => {
   await using directory = await temporaryDirectory();
-  const { file, config } = await writeConfig(directory.path, 2);
+  const { file, config } = await writeFreeConfig(directory.path, 2);
   const { linkPort } = config.nodes[1];
   using _listener = Deno.listen({ hostname: "127.0.0.1", port: linkPort });
   await using process = startMain(["cluster", "--config", file]);
@@ -158,14 +153,14 @@ Deno.test("cluster names a port in use and who wanted it, and starts nothing", a
 
 Deno.test("cluster leaves a node with damaged data down, and serves with the others", async () => {
   await using directory = await temporaryDirectory();
-  const { file, config } = await writeConfig(directory.path, 2);
+  const { file, config } = await writeFreeConfig(directory.path, 2);
   await damageFirstNode(file, config);
   await using process = startMain(["cluster", "--config", file]);
   await process.line(/^cluster \| n1 refuses to start on damaged data .* check .*n1$/);
   await process.line(/^n1 +\S+ +\S+ +- +- +refuses to start on damaged data/);
   await process.line(/^stop/);
-  assertEquals(await put(config.nodes[1].port, 1), 200);
-  assertEquals(await health(config.router.port), 503);
+  assertEquals(await putStatus(config.nodes[1].port, 1), 200);
+  assertEquals(await healthStatus(config.router.port), 503);
   process.kill("SIGINT");
   await process.exit();
   assertEquals(process.stdout.filter((line) => line.includes("starts again")), []);
@@ -175,7 +170,7 @@ Deno.test("cluster leaves a node with damaged data down, and serves with the oth
 async function damageFirstNode(file: string, { nodes: [node] }: ClusterConfig): Promise<void> {
   await using process = startMain(["node", "--id", node.id, "--config", file]);
   await process.line(/^listening/);
-  for (const seq of [1, 2, 3]) assertEquals(await put(node.port, seq), 200);
+  for (const seq of [1, 2, 3]) assertEquals(await putStatus(node.port, seq), 200);
   process.kill("SIGTERM");
   assertEquals((await process.exit()).code, 0);
   const entries = await Array.fromAsync(Deno.readDir(node.data));

@@ -15,7 +15,7 @@ import {
   startProgram,
   temporaryDirectory,
   waitFor,
-  writeConfig,
+  writeFreeConfig,
 } from "../process.ts";
 
 const DEADLINE_MS = 10_000;
@@ -35,7 +35,7 @@ class Servers implements AsyncDisposable {
   static async start(options: StartOptions = {}): Promise<Servers> {
     await using resources = new AsyncDisposableStack();
     const directory = resources.use(await temporaryDirectory());
-    const { file, config } = await writeConfig(directory.path, 1);
+    const { file, config } = await writeFreeConfig(directory.path, 1);
     const node = resources.use(startMain(["node", "--id", "n1", "--config", file], options));
     const router = resources.use(startMain(["router", "--config", file], options));
     await Promise.all([node.line(/^listening/), router.line(/^listening/)]);
@@ -56,7 +56,9 @@ class Servers implements AsyncDisposable {
     return this.config.router.port;
   }
 
-  /** Whether a write on a connection of its own is answered as it should be, within its deadline. */
+  /**
+   * Whether a write on a connection of its own is answered as it should be, within its deadline.
+   */
   async isWritten(port: number, value = "v"): Promise<boolean> {
     const body = JSON.stringify({ client: "c", seq: ++this.#seq, key: `k${this.#seq}`, value });
     const response = await this.#ask(port, "/put", { method: "POST", body });
@@ -113,7 +115,7 @@ async function manyConnections(): Promise<number> {
   return count;
 }
 
-Deno.test("10,000 idle connections cost little memory, and others are served meanwhile", async () => {
+Deno.test("10,000 idle connections cost little memory, and others are served", async () => {
   await using servers = await Servers.start();
   const count = await manyConnections();
   await using held = await holdConnections(servers.nodePort, count);

@@ -1,23 +1,17 @@
 /**
- * Stories of a node that has no room, with real processes, on file systems that refuse for real: the
- * writes are refused, reads go on, and nothing that was acknowledged is lost.
+ * Stories of a node that has no room, with real processes, on file systems that refuse for real:
+ * the writes are refused, reads go on, and nothing that was acknowledged is lost.
  *
  * @module
  */
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import type { ClusterConfig } from "../../lib/config.ts";
-import { startMain, temporaryDirectory, waitFor, writeConfig } from "../process.ts";
+import { startMain, temporaryDirectory, waitFor, writeFreeConfig } from "../process.ts";
+import { type Answer, get, put, remove, request } from "./http_client.ts";
 
-const DEADLINE_MS = 10_000;
 /** So large that a few fill what there is. */
 const VALUE = "v".repeat(500_000);
-
-interface Answer {
-  readonly status: number;
-  // deno-lint-ignore no-explicit-any
-  readonly body: any;
-}
 
 /** What is served under one address, and the keys that were acknowledged or refused there. */
 class Served {
@@ -27,19 +21,16 @@ class Served {
 
   constructor(readonly url: string) {}
 
-  async ask(target: string, body?: unknown): Promise<Answer> {
-    const init = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
-    const signal = AbortSignal.timeout(DEADLINE_MS);
-    const response = await fetch(this.url + target, { ...init, signal });
-    return { status: response.status, body: await response.json() };
+  ask(path: string): Promise<Answer> {
+    return request(this.url, path);
   }
 
   delete(key: string): Promise<Answer> {
-    return this.ask("/delete", { client: "c", seq: ++this.#seq, key });
+    return remove(this.url, { client: "c", seq: ++this.#seq, key });
   }
 
   put(value: string, seq = ++this.#seq): Promise<Answer> {
-    return this.ask("/put", { client: "c", seq, key: `k${seq}`, value });
+    return put(this.url, { client: "c", seq, key: `k${seq}`, value });
   }
 
   /** Puts one value after the other until one is refused. Returns the refusal. */
@@ -57,10 +48,10 @@ class Served {
 
   async assertIntact(): Promise<void> {
     for (const key of this.acknowledged) {
-      const { status, body } = await this.ask(`/get?key=${key}`);
+      const { status, body } = await get(this.url, key);
       assert(status === 200 && body.value === VALUE, `${key} is not there: ${status}`);
     }
-    for (const key of this.refused) assertEquals((await this.ask(`/get?key=${key}`)).status, 404);
+    for (const key of this.refused) assertEquals((await get(this.url, key)).status, 404);
   }
 }
 
@@ -68,9 +59,9 @@ function nodeUrl({ nodes: [{ port }] }: ClusterConfig): string {
   return `http://127.0.0.1:${port}`;
 }
 
-Deno.test("a node that may not make its files larger refuses writes, and has all when it may", async () => {
+Deno.test("a node whose files may not grow refuses writes, and goes on when they may", async () => {
   await using directory = await temporaryDirectory();
-  const { file, config } = await writeConfig(directory.path, 1);
+  const { file, config } = await writeFreeConfig(directory.path, 1);
   const args = ["node", "--id", "n1", "--config", file];
   const served = new Served(nodeUrl(config));
   // 8 MiB in units of 512 bytes. The system cuts a write short there, and refuses the next.
@@ -123,7 +114,7 @@ Deno.test({
   ignore: !await canMount(),
   async fn() {
     await using directory = await temporaryDirectory();
-    const { file, config } = await writeConfig(directory.path, 2);
+    const { file, config } = await writeFreeConfig(directory.path, 2);
     const [n1, n2] = config.nodes;
     const disk = n1.data;
     const free = join(directory.path, "free");
@@ -170,9 +161,9 @@ Deno.test({
   },
 });
 
-Deno.test("a node whose memory is full refuses writes, and goes on when keys were deleted", async () => {
+Deno.test("a node whose memory is full refuses writes until keys are deleted", async () => {
   await using directory = await temporaryDirectory();
-  const { file, config } = await writeConfig(directory.path, 1);
+  const { file, config } = await writeFreeConfig(directory.path, 1);
   await using node = startMain(
     ["node", "--id", "n1", "--config", file, "--memory-max", "384MiB"],
   );

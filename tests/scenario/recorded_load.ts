@@ -192,7 +192,8 @@ export class RecordedLoad implements AsyncDisposable {
 
   /** Adds a read of each key to the history. */
   async #readAll(url: string, keys: Iterable<string>): Promise<void> {
-    const rest = keys[Symbol.iterator](); // one iterator for all readers: each takes what comes next
+    // One iterator for all readers: each takes what comes next.
+    const rest = keys[Symbol.iterator]();
     const read = async () => {
       for (let next = rest.next(); !next.done; next = rest.next()) {
         const request = {

@@ -1,6 +1,7 @@
 /**
- * The story of a node that writes more than it keeps, as a real process with the permissions that the
- * supervisor gives it: it takes a snapshot in a thread of its own, is killed, and starts from it.
+ * The story of a node that writes more than it keeps, as a real process with the permissions that
+ * the supervisor gives it: it takes a snapshot in a thread of its own, is killed, and starts from
+ * it.
  *
  * @module
  */
@@ -8,8 +9,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { formatAddress } from "../../lib/config.ts";
 import { SNAPSHOT_GROWTH_BYTES_MIN } from "../../lib/limits.ts";
-import { programsOf } from "../../tasks/program.ts";
-import { startMain, temporaryDirectory, waitFor, writeConfig } from "../process.ts";
+import { programsOf } from "../../tasks/supervise/program.ts";
+import { startMain, temporaryDirectory, waitFor, writeFreeConfig } from "../process.ts";
+import { get, put, request } from "./http_client.ts";
 
 const VALUE_BYTES = 1_000_000;
 const KEYS = 4;
@@ -19,9 +21,9 @@ function valueOf(seq: number): string {
   return `${seq} `.padEnd(VALUE_BYTES, "x");
 }
 
-Deno.test("a node takes a snapshot with the permissions it has, and a killed one starts from it", async () => {
+Deno.test("a node may take a snapshot, and starts from it when it was killed", async () => {
   await using directory = await temporaryDirectory();
-  const { file, config } = await writeConfig(directory.path, 1);
+  const { file, config } = await writeFreeConfig(directory.path, 1);
   const [{ host, port, data }] = config.nodes;
   await Deno.mkdir(data);
   const url = `http://${formatAddress(host, port)}`;
@@ -29,18 +31,15 @@ Deno.test("a node takes a snapshot with the permissions it has, and a killed one
     arg.startsWith("--allow")
   );
   const args = ["node", "--id", "n1", "--config", file];
-  const put = async (seq: number) => {
-    const body = { client: "c", seq, key: `k${seq % KEYS}`, value: valueOf(seq) };
-    const response = await fetch(`${url}/put`, { method: "POST", body: JSON.stringify(body) });
-    return await response.json();
-  };
+  const keyOf = (seq: number) => `k${seq % KEYS}`;
+  const write = async (seq: number) =>
+    (await put(url, { client: "c", seq, key: keyOf(seq), value: valueOf(seq) })).body;
   {
     await using node = startMain(args, { permissions });
     await node.line(/^listening/);
-    for (let seq = 1; seq <= WRITES; seq++) assertEquals((await put(seq)).success, true);
+    for (let seq = 1; seq <= WRITES; seq++) assertEquals((await write(seq)).success, true);
     await waitFor("a snapshot", async () => {
-      const { snapshot_total, snapshot_failures_total } = await (await fetch(`${url}/metrics`))
-        .json();
+      const { snapshot_total, snapshot_failures_total } = (await request(url, "/metrics")).body;
       assertEquals(snapshot_failures_total, 0, node.stderr.join("\n"));
       return snapshot_total > 0;
     });
@@ -54,8 +53,8 @@ Deno.test("a node takes a snapshot with the permissions it has, and a killed one
   await using again = startMain(args, { permissions });
   await again.line(/^listening/);
   for (let seq = WRITES - KEYS + 1; seq <= WRITES; seq++) {
-    const { value } = await (await fetch(`${url}/get?key=k${seq % KEYS}`)).json();
+    const { value } = (await get(url, keyOf(seq))).body;
     assert(value === valueOf(seq), `value of write ${seq}`);
   }
-  assertEquals((await put(1)).duplicate, true, "a write from before the snapshot, sent again");
+  assertEquals((await write(1)).duplicate, true, "a write from before the snapshot, sent again");
 });

@@ -118,7 +118,7 @@ Deno.test("percentile() is the smallest figure that so many do not pass", () => 
   assertThrows(() => percentile([], 0.5), RangeError);
 });
 
-Deno.test("compare() takes ratios pair by pair, so that a machine may get slower between pairs", () => {
+Deno.test("compare() takes ratios pair by pair: a machine may get slower between them", () => {
   const pairs: Pair[] = [
     { baseline: slice(1000), row: slice(500) },
     { baseline: slice(100), row: slice(60) },

@@ -1,12 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { exists } from "@std/fs";
 import { join } from "@std/path";
-import { startMain, temporaryDirectory, writeConfig } from "../process.ts";
+import { startMain, temporaryDirectory, writeFreeConfig } from "../process.ts";
 
-/** A directory with a config of two nodes whose data directories hold these files, of 1 KiB each. */
+/**
+ * A directory with a config of two nodes whose data directories hold these files, of 1 KiB each.
+ */
 async function createData(files: Record<string, string[]>) {
   const directory = await temporaryDirectory();
-  const { file } = await writeConfig(directory.path, 2);
+  const { file } = await writeFreeConfig(directory.path, 2);
   for (const [id, names] of Object.entries(files)) {
     await Deno.mkdir(join(directory.path, id));
     for (const name of names) {
@@ -28,7 +30,7 @@ async function symlink(target: string, path: string): Promise<void> {
   assert(success);
 }
 
-Deno.test("clean removes the data of every node, says how much, and touches nothing else", async () => {
+Deno.test("clean removes the data of every node and nothing else, and says how much", async () => {
   await using data = await createData({
     n1: ["NODE", "1.log"],
     n2: ["NODE", "1.log", "2.log.tmp"],

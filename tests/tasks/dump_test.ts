@@ -33,7 +33,7 @@ Deno.test("dump prints only the records of a key, of a client, from an index on"
   assertEquals(await indexes("--key", "key 0", "--client", "client 1"), [8]);
 });
 
-Deno.test("dump says which records are in a snapshot, and prints that with --snapshot", async () => {
+Deno.test("dump says which records are in a snapshot, and prints it with --snapshot", async () => {
   await using data = await writtenDirectory();
   const log = await dump(data.path);
   assertEquals(log.lines[0].index, data.snapshotIndex + 1);
@@ -51,7 +51,7 @@ Deno.test("dump says which records are in a snapshot, and prints that with --sna
   assertEquals(ofClient.lines.at(-1), { client, seq, logIndex: 2, prevValue: "" });
 });
 
-Deno.test("dump prints what comes before the first damage, names that, and ends with code 1", async () => {
+Deno.test("dump prints what comes before the first damage, and ends with code 1", async () => {
   await using data = await writtenDirectory({ growthBytesMin: Infinity });
   const file = join(data.path, segmentName(1));
   const bytes = await Deno.readFile(file);

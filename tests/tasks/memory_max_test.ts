@@ -12,7 +12,10 @@ Deno.test("parseMemoryMax() reads bytes, MiB and GiB", () => {
 for (const text of ["", "1", "383MiB", "33GiB", "4GB", "4 GiB", "-4GiB", "1e9", "4.5GiB", "lots"]) {
   Deno.test(`parseMemoryMax() refuses "${text}"`, () => {
     const failure = assertThrows(() => parseMemoryMax(text), Failure);
-    assertEquals(failure.message, `Flag "--memory-max" is "${text}", expected 384MiB to 32GiB`);
+    assertEquals(
+      failure.message,
+      `Flag "--memory-max" has the value "${text}", expected 384MiB to 32GiB`,
+    );
     assertEquals(failure.exitCode, ExitCode.misuse);
   });
 }

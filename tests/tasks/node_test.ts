@@ -1,11 +1,11 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { formatAddress } from "../../lib/config.ts";
-import { startMain, temporaryDirectory, writeConfig } from "../process.ts";
+import { startMain, temporaryDirectory, writeFreeConfig } from "../process.ts";
 
 /** What it takes to start a node, and a directory that goes away. */
 async function prepareNode() {
   const directory = await temporaryDirectory();
-  const { file, config } = await writeConfig(directory.path, 1);
+  const { file, config } = await writeFreeConfig(directory.path, 1);
   return { ...directory, node: config.nodes[0], args: ["node", "--id", "n1", "--config", file] };
 }
 

@@ -1,10 +1,10 @@
 import { assertEquals } from "@std/assert";
-import { startMain, temporaryDirectory, writeConfig } from "../process.ts";
+import { startMain, temporaryDirectory, writeFreeConfig } from "../process.ts";
 
 /** What it takes to start a router, and a directory that goes away. */
 async function prepareRouter() {
   const directory = await temporaryDirectory();
-  const { file, config } = await writeConfig(directory.path, 2);
+  const { file, config } = await writeFreeConfig(directory.path, 2);
   return { ...directory, port: config.router.port, args: ["router", "--config", file] };
 }
 

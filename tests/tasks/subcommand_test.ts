@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { ExitCode, Failure, isBug, parseArguments } from "../../tasks/subcommand.ts";
+import { ExitCode, Failure, isBug, parseArguments, parseNumber } from "../../tasks/subcommand.ts";
 
 const EXPECTED = { flags: { id: "text", quiet: "switch" }, positionals: ["DIR"] } as const;
 
@@ -43,6 +43,27 @@ for (const [args, message] of REFUSED) {
 Deno.test("parseArguments() says so when no flags are wanted", () => {
   const failure = assertThrows(() => parseArguments(["--id"], { flags: {} }), Failure);
   assertEquals(failure.message, `Unknown flag "--id", expected no flags`);
+});
+
+Deno.test("parseNumber() reads integers, and fractions where they may be", () => {
+  assertEquals(parseNumber("n", undefined, { min: 1 }), undefined);
+  assertEquals(parseNumber("n", "0", { min: 0, max: 0 }), 0);
+  assertEquals(parseNumber("n", "9007199254740991", { min: 1 }), Number.MAX_SAFE_INTEGER);
+  assertEquals(parseNumber("n", "0.25", { min: 0.25, isFraction: true }), 0.25);
+});
+
+for (const text of ["", "0", "11", "-1", "+1", "1.5", "1e1", "0x1", " 1", "one", "NaN"]) {
+  Deno.test(`parseNumber() refuses "${text}"`, () => {
+    const failure = assertThrows(() => parseNumber("n", text, { min: 1, max: 10 }), Failure);
+    const expected = `Flag "--n" has the value "${text}", expected an integer from 1 to 10`;
+    assertEquals([failure.message, failure.exitCode], [expected, ExitCode.misuse]);
+  });
+}
+
+Deno.test("parseNumber() says so when the number may have a fraction", () => {
+  const range = { min: 0.5, max: 2, isFraction: true };
+  const failure = assertThrows(() => parseNumber("n", "1.", range), Failure);
+  assertEquals(failure.message, `Flag "--n" has the value "1.", expected a number from 0.5 to 2`);
 });
 
 Deno.test("isBug() tells errors of the code from those of the world", () => {

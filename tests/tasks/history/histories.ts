@@ -5,7 +5,7 @@
  */
 
 import type { Answer, Operation } from "../../../tasks/history/history.ts";
-import { Random } from "../../../tasks/simulate/random.ts";
+import { Random } from "../../../tasks/random.ts";
 
 /** Fields that a test gives; the rest has defaults. */
 export interface Drawn {
@@ -17,7 +17,9 @@ export interface Drawn {
   readonly duplicate?: boolean;
 }
 
-/** Draws operations. A span is `[invokedAt, completedAt]`; without an answer the end is not used. */
+/**
+ * Draws operations. A span is `[invokedAt, completedAt]`; without an answer the end is not used.
+ */
 export class Drawing {
   #count = 0;
 

@@ -7,7 +7,7 @@ import {
   formatViolation,
   type ViolationKind,
 } from "../../../tasks/history/violation.ts";
-import { Random } from "../../../tasks/simulate/random.ts";
+import { Random } from "../../../tasks/random.ts";
 import { isLinearizable } from "./brute_force.ts";
 import { Drawing, generate } from "./histories.ts";
 

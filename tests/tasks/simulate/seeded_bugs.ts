@@ -57,8 +57,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "the checksum of a batch is not checked",
     file: "node/log_format.ts",
-    find:
-      "return crc32(segment.subarray(offset + FRAME_HEADER_BYTES, end), chain) === header.bodyChecksum;",
+    find: "return crc32(segment.subarray(offset + FRAME_HEADER_BYTES, end), chain) === " +
+      "header.bodyChecksum;",
     replace: "return end >= 0 || chain === 0;",
     seeds: 60,
   },

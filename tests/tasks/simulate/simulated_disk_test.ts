@@ -25,7 +25,7 @@ function sectorsOf(disk: SimulatedDisk): number[] {
   return Array.from({ length: bytes.length / SECTOR_BYTES }, (_, i) => bytes[i * SECTOR_BYTES]);
 }
 
-Deno.test("SimulatedDisk.crash() keeps of what was not synced the sectors that it is told to", async () => {
+Deno.test("SimulatedDisk.crash() keeps the unsynced sectors that it is told to keep", async () => {
   const { disk, file } = await setUp(3);
   for (const sector of [0, 1, 2]) write(file, sector, 7);
   assertEquals(sectorsOf(disk), [7, 7, 7]);
@@ -45,7 +45,7 @@ Deno.test("SimulatedDisk.crash() loses what of a directory was not synced", asyn
   assertEquals(await names(disk.crash(() => false)), ["new", "renamed"]);
 });
 
-Deno.test("SimulatedDisk makes durable with no later sync what a failed one has left out", async () => {
+Deno.test("SimulatedDisk makes what a failed sync left out durable with no later one", async () => {
   const { disk, file } = await setUp(2);
   write(file, 0, 7);
   write(file, 1, 7);

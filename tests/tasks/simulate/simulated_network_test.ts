@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { setImmediate } from "node:timers";
 import type { Duplex } from "../../../lib/wire.ts";
-import { Random } from "../../../tasks/simulate/random.ts";
+import { Random } from "../../../tasks/random.ts";
 import { SimulatedNetwork } from "../../../tasks/simulate/simulated_network.ts";
 import { SimulatedTime } from "../../../tasks/simulate/simulated_time.ts";
 import { Trace } from "../../../tasks/simulate/trace.ts";
@@ -49,7 +49,7 @@ function textOf(arrived: string[], connection: number): string {
   return own.map((line) => line.slice(3)).join("");
 }
 
-Deno.test("SimulatedNetwork delivers in order, however it cuts the bytes, and then the end", async () => {
+Deno.test("SimulatedNetwork delivers all in order, however it cuts the bytes", async () => {
   const { time, network, arrived } = setUp();
   const near = await connect(time, network);
   let expected = "";
@@ -62,7 +62,7 @@ Deno.test("SimulatedNetwork delivers in order, however it cuts the bytes, and th
   assertEquals(textOf(arrived, 1), `${expected}end`);
 });
 
-Deno.test("SimulatedNetwork delivers what was held after what was sent on the next connection", async () => {
+Deno.test("SimulatedNetwork delivers held bytes after those of the next connection", async () => {
   const { time, network, arrived } = setUp();
   const first = await connect(time, network);
   await send(first, "early");
@@ -75,7 +75,7 @@ Deno.test("SimulatedNetwork delivers what was held after what was sent on the ne
   assertEquals(arrived[0].startsWith("2: "), true);
 });
 
-Deno.test("SimulatedNetwork loses what is on its way when a connection is cut, and says so late", async () => {
+Deno.test("SimulatedNetwork loses what is on its way when cut, and says so late", async () => {
   const { time, network, arrived } = setUp();
   const near = await connect(time, network);
   await send(near, "lost");
@@ -89,7 +89,7 @@ Deno.test("SimulatedNetwork loses what is on its way when a connection is cut, a
   await assertRejects(() => near.write(new Uint8Array(1)), Deno.errors.BrokenPipe);
 });
 
-Deno.test("SimulatedNetwork lets nobody through to an address that is blocked, for so long", async () => {
+Deno.test("SimulatedNetwork lets nobody through to a blocked address, for so long", async () => {
   const { time, network } = setUp();
   network.block("n1", 1000);
   let connected = false;

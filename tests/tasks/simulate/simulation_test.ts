@@ -95,9 +95,9 @@ Deno.test("simulate() never serves a flipped bit, wherever it is", async () => {
       downMs: 10,
       bits: 1,
     }));
-    const outcome = await simulate({ ...FIXED, seed, faults });
-    assertEquals(outcome.problem, null, `seed ${seed}`);
-    refused += outcome.faults.get("damage refused at the start") ?? 0;
+    const result = await simulate({ ...FIXED, seed, faults });
+    assertEquals(result.problem, null, `seed ${seed}`);
+    refused += result.faults.get("damage refused at the start") ?? 0;
   }
   assert(refused > 60, `${refused} refused`);
 });

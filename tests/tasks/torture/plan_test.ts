@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertGreaterOrEqual, assertNotEquals } from "@std/assert";
-import { Random } from "../../../tasks/simulate/random.ts";
+import { Random } from "../../../tasks/random.ts";
 import { planFaults } from "../../../tasks/torture/plan.ts";
 
 const NODES = ["n1", "n2", "n3"];

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { FailedAttempt } from "../../../tasks/torture/load.ts";
-import { type Evidence, reportOn } from "../../../tasks/torture/report.ts";
+import { type Observations, reportOn } from "../../../tasks/torture/report.ts";
 
 /** Two shards that answer every 10 ms for a second, but for what a test takes away. */
 function answers(...silences: [shard: string, from: number, to: number][]) {
@@ -13,8 +13,8 @@ function answers(...silences: [shard: string, from: number, to: number][]) {
   ]));
 }
 
-function report(evidence: Partial<Evidence>) {
-  return reportOn({ faults: [], answeredAt: answers(), failures: [], ...evidence });
+function report(observations: Partial<Observations>) {
+  return reportOn({ faults: [], answeredAt: answers(), failures: [], ...observations });
 }
 
 const KILL = { target: "n1", kind: "kill", startedAt: 300, endedAt: 480 } as const;
@@ -76,7 +76,7 @@ Deno.test("reportOn() tells the errors of a hurt node by the way that they took"
   assertEquals(errors, { healthy: 0, hurt: 1, straight: 2, router: 0 });
 });
 
-Deno.test("reportOn() puts an error down to a router that was killed while it was under way", () => {
+Deno.test("reportOn() puts an error down to a router that was killed meanwhile", () => {
   const faults = [{ ...KILL, target: "router" }];
   const straight = { ...FAILURE, via: "node" } as const;
   const { errors } = report({ faults, failures: [FAILURE, straight] });

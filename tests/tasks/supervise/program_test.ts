@@ -1,13 +1,10 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { fromFileUrl } from "@std/path";
-import type { ClusterConfig } from "../../lib/config.ts";
-import { programsOf, spawnProcess } from "../../tasks/program.ts";
-import { Failure } from "../../tasks/subcommand.ts";
+import type { ClusterConfig } from "../../../lib/config.ts";
+import { checkCommand } from "../../../tasks/check_command.ts";
+import { MAIN, THREAD_SOURCES } from "../../../tasks/source.ts";
+import { Failure } from "../../../tasks/subcommand.ts";
+import { programsOf, spawnProcess } from "../../../tasks/supervise/program.ts";
 
-const MAIN = fromFileUrl(new URL("../../main.ts", import.meta.url));
-const SOURCES = ["../../node", "../../lib"].map((path) =>
-  fromFileUrl(new URL(path, import.meta.url))
-);
 const CONFIG: ClusterConfig = {
   router: { host: "127.0.0.1", port: 8080 },
   nodes: [
@@ -21,7 +18,7 @@ Deno.test("programsOf() lets a node touch its own directory, ports and source on
   assertEquals(node.args, [
     "run",
     "--no-prompt",
-    `--allow-read=data/n1,${SOURCES}`,
+    `--allow-read=data/n1,${THREAD_SOURCES}`,
     "--allow-write=data/n1",
     "--allow-net=127.0.0.1:8090,127.0.0.1:8190",
     MAIN,
@@ -56,7 +53,7 @@ Deno.test("programsOf() hands the bound on memory on to the nodes", () => {
   assertEquals(flags, [true, true, false]);
 });
 
-Deno.test("programsOf() has nodes wait for their turn if they are several, and the router never", () => {
+Deno.test("programsOf() has several nodes wait for their turn, and the router never", () => {
   const waiting = (config: ClusterConfig) =>
     programsOf(config).map(({ isBatch = false }) => isBatch);
   assertEquals(waiting(CONFIG), [true, true, false]);
@@ -72,13 +69,12 @@ Deno.test("programsOf() refuses a path that would part a list of permissions", (
   );
 });
 
-Deno.test("programsOf() advises a command that a shell takes as it is", () => {
+Deno.test("programsOf() advises how to look at the data of a node that is damaged", () => {
   const advice = programsOf(CONFIG)[1].damageAdvice;
-  assertStringIncludes(advice!, `deno run --allow-read='my data/n2' `);
-  assertStringIncludes(advice!, ` check 'my data/n2'`);
+  assertEquals(advice, `its keys answer 503; to look at it: ${checkCommand("my data/n2")}`);
 });
 
-Deno.test("spawnProcess() tunes the malloc of processes, and has them print without colour", async () => {
+Deno.test("spawnProcess() tunes malloc, and has processes print without colour", async () => {
   const script = `const { GLIBC_TUNABLES, NO_COLOR } = Deno.env.toObject();
     console.log(GLIBC_TUNABLES, NO_COLOR);`;
   const lines: string[] = [];

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { Supervisor } from "../../tasks/supervisor.ts";
-import { ManualClock } from "../manual_clock.ts";
+import { Supervisor } from "../../../tasks/supervise/supervisor.ts";
+import { ManualClock } from "../../manual_clock.ts";
 import { fakeSpawn } from "./fake_programs.ts";
 
 const PROGRAMS = ["n1", "n2", "router"].map((name) => ({ name, args: [] }));

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { type ClusterConfig, formatAddress } from "../lib/config.ts";
-import { Failure } from "./subcommand.ts";
+import { type ClusterConfig, formatAddress } from "../../lib/config.ts";
+import { Failure } from "../subcommand.ts";
 
 interface Listener {
   host: string;

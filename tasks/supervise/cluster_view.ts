@@ -1,6 +1,6 @@
 /**
- * What the operator of a cluster sees: lines with the coloured name of the program that printed them,
- * and one table.
+ * What the operator of a cluster sees: lines with the coloured name of the program that printed
+ * them, and one table.
  *
  *     n1      | Cut off 512 bytes …
  *     cluster | n3 was ended by SIGKILL; it starts again in 10 ms
@@ -10,8 +10,8 @@
 
 import { format as formatBytes } from "@std/fmt/bytes";
 import { blue, bold, cyan, green, magenta, yellow } from "@std/fmt/colors";
-import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
-import type { State } from "./keeper.ts";
+import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
+import type { State } from "./supervised_process.ts";
 
 const COLORS = [green, yellow, blue, magenta, cyan];
 

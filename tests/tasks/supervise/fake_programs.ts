@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Child, Exit, Program, Spawn } from "../../tasks/program.ts";
+import type { Child, Exit, Program, Spawn } from "../../../tasks/supervise/program.ts";
 
 export class FakeChild implements Child {
   readonly #exit = Promise.withResolvers<Exit>();

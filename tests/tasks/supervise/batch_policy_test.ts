@@ -1,14 +1,14 @@
 import { assertEquals } from "@std/assert";
-import { useBatchPolicy } from "../../tasks/batch_policy.ts";
-import { firstLineOf } from "../../tasks/bench/command.ts";
-import { spawnProcess } from "../../tasks/program.ts";
+import { firstLineOf } from "../../../tasks/bench/command.ts";
+import { useBatchPolicy } from "../../../tasks/supervise/batch_policy.ts";
+import { spawnProcess } from "../../../tasks/supervise/program.ts";
 
 const IGNORED = { ignore: await firstLineOf("chrt", "--version") === undefined };
 
 /** What a process says that prints its scheduling policy once that is no longer the usual one. */
 async function policyOfProgram(isBatch: boolean): Promise<string[]> {
-  // The 41st field, see proc(5): 0 is the usual policy, 3 that for batches. The second field may have
-  // spaces in it, and ends with the last parenthesis.
+  // The 41st field, see proc(5): 0 is the usual policy, 3 that for batches. The second field may
+  // have spaces in it, and ends with the last parenthesis.
   const script = `const deadline = Date.now() + ${isBatch ? 10_000 : 0};
     let policy;
     do {
@@ -32,12 +32,6 @@ Deno.test(
 
 Deno.test("spawnProcess() leaves the policy of other programs alone", IGNORED, async () => {
   assertEquals(await policyOfProgram(false), ["0"]);
-});
-
-Deno.test("useBatchPolicy() takes no notice of a process that is gone", async () => {
-  const gone = new Deno.Command(Deno.execPath(), { args: ["--version"], stdout: "null" }).spawn();
-  await gone.status;
-  await useBatchPolicy(gone.pid);
 });
 
 Deno.test("useBatchPolicy() does without a chrt that it may not run", {

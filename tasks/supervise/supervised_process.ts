@@ -1,5 +1,5 @@
 /**
- * Keeps one program running: starts it, and starts it again when it dies.
+ * One process under supervision: started, and started again, with a growing delay, when it dies.
  *
  *     starting ──ready line──▶ ready
  *        ▲  │                    │
@@ -7,26 +7,27 @@
  *        │                       ▼
  *        └──────delay──────── waiting          exit 2 or 3 ──▶ down (for good)
  *
- * The delay doubles with each exit, and is short again after the program has been ready for a while.
- * Damaged data, or a config that cannot be used, does not get better by trying again: a program that
- * ends because of it stays down.
+ * The delay doubles with each exit, and is short again after the program has been ready for a
+ * while. Damaged data, or a config that cannot be used, does not get better by trying again: a
+ * program that ends because of it stays down.
  *
  * @module
  */
 
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
+import { ExitCode, isBug } from "../subcommand.ts";
 import type { Child, Exit, Program, Spawn } from "./program.ts";
 import { parseReadyLine } from "./ready_line.ts";
-import { ExitCode, isBug } from "./subcommand.ts";
 
 /**
- * Delay before a program that died is started again, in milliseconds: first and longest. Clients are
- * waiting, so the first is short; a program that dies again and again is left in peace soon enough.
+ * Delay before a program that died is started again, in milliseconds: first and longest. Clients
+ * are waiting, so the first is short; a program that dies again and again is left in peace soon
+ * enough.
  */
-export const RESTART_MS_MIN = 10;
-export const RESTART_MS_MAX = 5000;
+const RESTART_MS_MIN = 10;
+const RESTART_MS_MAX = 5000;
 /** A program that was ready for as long as this, in milliseconds, gets the first delay again. */
-export const STEADY_MS = 10_000;
+const STEADY_MS = 10_000;
 
 /** Where a program stands. */
 export type State =
@@ -34,19 +35,19 @@ export type State =
   | { readonly kind: "ready"; readonly facts: Readonly<Record<string, string>> }
   | { readonly kind: "waiting" | "down"; readonly reason: string };
 
-export interface KeeperOptions {
+export interface SupervisedProcessOptions {
   readonly spawn: Spawn;
   readonly clock: Clock;
   /** Gets each line of the program. */
   readonly onLine: (line: string) => void;
-  /** Gets what the keeper itself has to say, one line at a time. */
+  /** Gets what there is to say about it, one line at a time. */
   readonly say: (line: string) => void;
 }
 
 /** Keeps one program running until it is stopped. */
-export class Keeper {
+export class SupervisedProcess {
   readonly program: Program;
-  readonly #options: KeeperOptions;
+  readonly #options: SupervisedProcessOptions;
   readonly #settled = Promise.withResolvers<void>();
   #state: State = { kind: "starting" };
   #child?: Child;
@@ -57,7 +58,7 @@ export class Keeper {
   #delayMs = RESTART_MS_MIN;
   #isStopping = false;
 
-  constructor(program: Program, options: KeeperOptions) {
+  constructor(program: Program, options: SupervisedProcessOptions) {
     this.program = program;
     this.#options = options;
   }

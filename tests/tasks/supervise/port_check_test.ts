@@ -1,8 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import type { ClusterConfig } from "../../lib/config.ts";
-import { checkPorts } from "../../tasks/port_check.ts";
-import { Failure } from "../../tasks/subcommand.ts";
-import { freePorts } from "../process.ts";
+import type { ClusterConfig } from "../../../lib/config.ts";
+import { Failure } from "../../../tasks/subcommand.ts";
+import { checkPorts } from "../../../tasks/supervise/port_check.ts";
+import { freePorts } from "../../process.ts";
 
 function configOn([port, nodePort, linkPort]: number[]): ClusterConfig {
   const host = "127.0.0.1";

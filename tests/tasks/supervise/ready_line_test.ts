@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { formatReadyLine, parseReadyLine } from "../../tasks/ready_line.ts";
+import { formatReadyLine, parseReadyLine } from "../../../tasks/supervise/ready_line.ts";
 
 Deno.test("formatReadyLine() writes the facts in their order", () => {
   assertEquals(

@@ -6,15 +6,15 @@
  */
 
 import { dirname } from "@std/path";
-import type { ClusterConfig } from "../lib/config.ts";
-import { realDisk } from "../node/real_disk.ts";
-import { isBug } from "./subcommand.ts";
+import type { ClusterConfig } from "../../lib/config.ts";
+import { realDisk } from "../../node/real_disk.ts";
+import { isBug } from "../subcommand.ts";
 
 /**
  * Makes the data directories that are missing, durably.
  *
- * One that cannot be made is left to its node, which says why it cannot use it; the other nodes have
- * no part in that.
+ * One that cannot be made is left to its node, which says why it cannot use it; the other nodes
+ * have no part in that.
  */
 export async function makeDataDirectories({ nodes }: ClusterConfig): Promise<void> {
   for (const { data } of nodes) {

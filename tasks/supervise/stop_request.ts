@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 const PARENT_POLL_MS = 250;
 
@@ -23,8 +23,9 @@ export function stopSignal(): Promise<void> {
 }
 
 /**
- * Resolves when standard input ends. The supervisor holds the other end of it open and never writes,
- * so the end means that the supervisor is gone, however it went: even `kill -9` closes its files.
+ * Resolves when standard input ends. The supervisor holds the other end of it open and never
+ * writes, so the end means that the supervisor is gone, however it went: even `kill -9` closes its
+ * files.
  */
 export async function endOfInput(): Promise<void> {
   const buffer = new Uint8Array(64);
@@ -36,8 +37,8 @@ export async function endOfInput(): Promise<void> {
 }
 
 /**
- * Resolves when the process that started this one is gone. For a process whose standard input is not
- * its parent's to hold, such as one on a terminal; it has to look again and again.
+ * Resolves when the process that started this one is gone. For a process whose standard input is
+ * not its parent's to hold, such as one on a terminal; it has to look again and again.
  */
 export function parentGone(clock: Clock): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();

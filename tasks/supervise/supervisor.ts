@@ -4,15 +4,17 @@
  * @module
  */
 
-import type { Clock } from "../lib/clock.ts";
-import { Keeper, type State } from "./keeper.ts";
+import type { Clock } from "../../lib/clock.ts";
 import type { Program, Spawn } from "./program.ts";
 import { parseReadyLine } from "./ready_line.ts";
+import { type State, SupervisedProcess } from "./supervised_process.ts";
 
 /** How long a program may take to end when it is asked to, in milliseconds. Then it is killed. */
 export const STOP_MS_MAX = 4000;
-/** How long the start waits for the programs, in milliseconds. A long log takes longer to replay. */
-export const START_MS_MAX = 30_000;
+/**
+ * How long the start waits for the programs, in milliseconds. A long log takes longer to replay.
+ */
+const START_MS_MAX = 30_000;
 
 export interface SupervisorOptions {
   readonly spawn: Spawn;
@@ -23,16 +25,16 @@ export interface SupervisorOptions {
   readonly say: (line: string) => void;
 }
 
-/** Keeps several programs running. */
+/** Keeps several programs running, each as a {@linkcode SupervisedProcess}. */
 export class Supervisor {
   readonly #clock: Clock;
-  readonly #keepers: readonly Keeper[];
+  readonly #processes: readonly SupervisedProcess[];
   #isStarting = true;
 
   constructor(programs: readonly Program[], { spawn, clock, onLine, say }: SupervisorOptions) {
     this.#clock = clock;
-    this.#keepers = programs.map((program) =>
-      new Keeper(program, {
+    this.#processes = programs.map((program) =>
+      new SupervisedProcess(program, {
         spawn,
         clock,
         onLine: (line) => {
@@ -45,7 +47,7 @@ export class Supervisor {
 
   /** Where the programs stand, in their order. */
   get states(): State[] {
-    return this.#keepers.map((keeper) => keeper.state);
+    return this.#processes.map((process) => process.state);
   }
 
   /**
@@ -55,8 +57,8 @@ export class Supervisor {
   async start(): Promise<void> {
     const deadline = Promise.withResolvers<void>();
     const cancel = this.#clock.after(START_MS_MAX, deadline.resolve);
-    for (const keeper of this.#keepers) keeper.start();
-    const settled = Promise.all(this.#keepers.map((keeper) => keeper.settled));
+    for (const process of this.#processes) process.start();
+    const settled = Promise.all(this.#processes.map((process) => process.settled));
     await Promise.race([settled, deadline.promise]);
     cancel();
     this.#isStarting = false;
@@ -65,9 +67,9 @@ export class Supervisor {
   /** Stops all programs at once, and resolves when no process is left. */
   async stop(): Promise<void> {
     const cancel = this.#clock.after(STOP_MS_MAX, () => {
-      for (const keeper of this.#keepers) keeper.kill();
+      for (const process of this.#processes) process.kill();
     });
-    await Promise.all(this.#keepers.map((keeper) => keeper.stop()));
+    await Promise.all(this.#processes.map((process) => process.stop()));
     cancel();
   }
 }

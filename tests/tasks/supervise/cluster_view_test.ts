@@ -1,9 +1,9 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { setColorEnabled } from "@std/fmt/colors";
-import { BUILT_IN_CONFIG } from "../../lib/config.ts";
-import { formatInvitation, formatNodes, prefixer } from "../../tasks/cluster_view.ts";
-import type { State } from "../../tasks/keeper.ts";
-import { inBlackAndWhite } from "../black_and_white.ts";
+import { BUILT_IN_CONFIG } from "../../../lib/config.ts";
+import { formatInvitation, formatNodes, prefixer } from "../../../tasks/supervise/cluster_view.ts";
+import type { State } from "../../../tasks/supervise/supervised_process.ts";
+import { inBlackAndWhite } from "../../black_and_white.ts";
 
 function ready(keys: number, logBytes: number): State {
   return { kind: "ready", facts: { keys: `${keys}`, log_bytes: `${logBytes}`, pid: "4711" } };

@@ -9,18 +9,22 @@
  * @module
  */
 
-import { fromFileUrl } from "@std/path";
-import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
+import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
+import { checkCommand } from "../check_command.ts";
+import { MAIN, THREAD_SOURCES } from "../source.ts";
+import { Failure } from "../subcommand.ts";
 import { useBatchPolicy } from "./batch_policy.ts";
+import { killIfAlive } from "./kill_if_alive.ts";
 import { forEachLine } from "./output_lines.ts";
-import { Failure } from "./subcommand.ts";
 
 /** One process of the cluster. */
 export interface Program {
   readonly name: string;
   /** Arguments of `deno`. */
   readonly args: readonly string[];
-  /** Whether it waits for its turn when it wakes up, see {@linkcode useBatchPolicy}. Default: no. */
+  /**
+   * Whether it waits for its turn when it wakes up, see {@linkcode useBatchPolicy}. Default: no.
+   */
   readonly isBatch?: boolean;
   /** What it means that this program stays down because of damaged data, and what to do. */
   readonly damageAdvice?: string;
@@ -42,12 +46,6 @@ export interface Child {
 
 /** Starts a program; `onLine` gets each line that it prints, on either output. */
 export type Spawn = (program: Program, onLine: (line: string) => void) => Child;
-
-const MAIN = fromFileUrl(new URL("../main.ts", import.meta.url));
-/** What a node has to read to load its snapshot thread. */
-const THREAD_SOURCES = ["../node", "../lib"].map((path) =>
-  fromFileUrl(new URL(path, import.meta.url))
-);
 
 export interface ProgramOptions {
   /** Where the config was read from; it was built in if there is none. */
@@ -79,8 +77,7 @@ function nodeProgram(node: NodeConfig, { configFile, memoryBytes }: ProgramOptio
   return {
     name: id,
     args: denoArgs(permissions, ["node", "--id", id, ...memoryFlag], configFile),
-    damageAdvice: `its keys answer 503; to look, run: ` +
-      `deno run --allow-read=${shellWord(data)} ${shellWord(MAIN)} check ${shellWord(data)}`,
+    damageAdvice: `its keys answer 503; to look at it: ${checkCommand(data)}`,
   };
 }
 
@@ -113,18 +110,14 @@ function allow(kind: string, what: string[]): string {
   );
 }
 
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
 /** What a process is started with, beside the environment of this one. */
 const ENVIRONMENT = {
   // Deno would colour its errors even on a pipe; whoever prints the lines decides on colour.
   NO_COLOR: "1",
   // Only glibc heeds these.
   GLIBC_TUNABLES: [
-    // The chunks of a node's tables, which come from malloc, in pages of 2 MiB: every search goes to
-    // places far apart, and finding the page of each is a good part of its cost.
+    // The chunks of a node's tables, which come from malloc, in pages of 2 MiB: every search goes
+    // to places far apart, and finding the page of each is a good part of its cost.
     "glibc.malloc.hugetlb=1",
     // Freed blocks of one size that a thread keeps for itself, 7 if not said otherwise: the garbage
     // collector frees the bodies of very many requests at once, and the next requests take them.
@@ -154,12 +147,3 @@ export const spawnProcess: Spawn = (program, onLine) => {
     kill: (signal) => killIfAlive(process, signal),
   };
 };
-
-function killIfAlive(process: Deno.ChildProcess, signal: Deno.Signal): void {
-  try {
-    process.kill(signal);
-  } catch (error) {
-    // It ended in the meantime, which Deno reports as one or the other.
-    if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
-  }
-}

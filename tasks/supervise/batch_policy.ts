@@ -2,8 +2,8 @@
  * How the system's scheduler treats the nodes of a cluster.
  *
  * Seven processes on a few processors wake each other up all the time: a node for each handful of
- * writes, to work for a tenth of a millisecond. By default Linux lets who wakes up push aside who is
- * running, so the router is interrupted again and again and starts over with cold caches.
+ * writes, to work for a tenth of a millisecond. By default Linux lets who wakes up push aside who
+ * is running, so the router is interrupted again and again and starts over with cold caches.
  *
  * @module
  */
