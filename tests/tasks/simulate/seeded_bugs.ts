@@ -43,7 +43,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "a failed sync is taken for done",
     file: "node/disk_errors.ts",
-    find: "throw new SyncError(`Cannot sync: ${reasonOf(cause)}`, { cause });",
+    find: "throw new SyncError(`Cannot sync: ${errorMessage(cause)}`, { cause });",
     replace: "",
     seeds: 150,
   },
