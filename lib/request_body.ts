@@ -4,7 +4,8 @@
  *
  * Deno reads a body in one go, which is the fast way, and reserves at once what its head announces:
  * a client could make a server reserve 1 MiB by sending a line. So that is done for small ones. A
- * large one, or one that does not say how large it is, is taken piece by piece and has a deadline.
+ * large one, or one that does not say plainly how large it is, is taken piece by piece and has a
+ * deadline.
  *
  * @module
  */
@@ -42,11 +43,11 @@ export class RequestBodies {
    */
   read(request: Request): Promise<string> {
     const length = request.headers.get("content-length");
-    if (length === null || Number(length) > SMALL_BODY_BYTES_MAX) {
-      if (Number(length) > BODY_BYTES_MAX) return Promise.reject(tooLarge(`${length} bytes`));
-      return this.#readLarge(request).then(decode);
-    }
-    return request.bytes().then(decode, broken);
+    // Not a number, which no comparison holds for, if the header is there twice: "20, 20".
+    const bytes = length === null ? NaN : Number(length);
+    if (bytes <= SMALL_BODY_BYTES_MAX) return request.bytes().then(decode, broken);
+    if (bytes > BODY_BYTES_MAX) return Promise.reject(tooLarge(`${length} bytes`));
+    return this.#readLarge(request).then(decode);
   }
 
   async #readLarge(request: Request): Promise<Uint8Array> {

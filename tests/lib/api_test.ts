@@ -92,10 +92,11 @@ function applied(logIndex: number, prevValue: string): Answer {
   return { status: 200, body };
 }
 
-function initOf({ method, body, chunked }: BadRequest): RequestInit {
+function initOf({ method, body, chunked, lengthTwice }: BadRequest): RequestInit {
   if (body === undefined) return { method };
   if (chunked) return { method, body: new Blob([body]).stream() };
-  return { method, body, headers: { "content-length": `${body.length}` } };
+  const length = lengthTwice ? `${body.length}, ${body.length}` : `${body.length}`;
+  return { method, body, headers: { "content-length": length } };
 }
 
 async function assertRefused(response: Response, row: BadRequest): Promise<void> {

@@ -19,6 +19,8 @@ export interface BadRequest {
   readonly body?: Uint8Array<ArrayBuffer>;
   /** Sends the body without saying how long it is. */
   readonly chunked?: boolean;
+  /** Sends the header that says how long the body is twice. */
+  readonly lengthTwice?: boolean;
   readonly status: number;
   /** The whole message, or its beginning where it `goesOn` in the words of the runtime. */
   readonly error: string;
@@ -285,6 +287,12 @@ function tooLargeBodies(): BadRequest[] {
     post("a body of 1 MiB and a byte without a length", {
       body,
       chunked: true,
+      status: 413,
+      error: `Body has more than ${BODY_BYTES_MAX} bytes, ${wanted}`,
+    }),
+    post("a body of 1 MiB and a byte with its length twice", {
+      body,
+      lengthTwice: true,
       status: 413,
       error: `Body has more than ${BODY_BYTES_MAX} bytes, ${wanted}`,
     }),

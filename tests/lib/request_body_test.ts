@@ -34,6 +34,11 @@ function requestOf(
   return new Request("http://memory/put", { method: "POST", body, headers });
 }
 
+/** The headers of a body of so many bytes: it says so not at all, once, or twice. */
+function lengthsOf(bytes: number): (Record<string, string> | undefined)[] {
+  return [undefined, { "content-length": `${bytes}` }, { "content-length": `${bytes}, ${bytes}` }];
+}
+
 /** Bytes in pieces of one size, for {@linkcode requestOf}. */
 function piecesOf(bytes: Uint8Array<ArrayBuffer>, pieceBytes: number) {
   let start = 0;
@@ -49,7 +54,7 @@ Deno.test("RequestBodies.read() joins pieces of any size, cut inside characters 
   const expected = `{"value":"é€😀\ufffd\u2028\0"}`;
   const bytes = encode(expected);
   for (let pieceBytes = 1; pieceBytes <= bytes.length; pieceBytes++) {
-    for (const headers of [undefined, { "content-length": `${bytes.length}` }]) {
+    for (const headers of lengthsOf(bytes.length)) {
       const text = await readBody(requestOf(piecesOf(bytes, pieceBytes), headers));
       assertEquals(text, expected, `${pieceBytes} bytes with ${JSON.stringify(headers)}`);
     }
@@ -69,7 +74,7 @@ Deno.test("RequestBodies.read() refuses triples that are not UTF-8, and no other
     try {
       expected = strict.decode(body);
     } catch { /* it is not UTF-8 */ }
-    for (const headers of [undefined, { "content-length": "3" }]) {
+    for (const headers of lengthsOf(3)) {
       const request = new Request("http://memory/put", { method: "POST", body, headers });
       const read = await readBody(request).catch((error: BadRequestError) => error.message);
       const name = triple.map((byte) => byte.toString(16)).join(" ");
@@ -79,18 +84,20 @@ Deno.test("RequestBodies.read() refuses triples that are not UTF-8, and no other
 });
 
 Deno.test("RequestBodies.read() reads no further than one piece past its bound", async () => {
-  let sent = 0;
-  const request = requestOf(() => {
-    sent += PIECE_BYTES;
-    return new Uint8Array(PIECE_BYTES);
-  });
-  const error = await assertRejects(
-    () => readBody(request),
-    BadRequestError,
-    `Body has more than ${BODY_BYTES_MAX} bytes`,
-  );
-  assertEquals(error.status, 413);
-  assertEquals(sent, BODY_BYTES_MAX + PIECE_BYTES);
+  for (const length of [null, "20, 20", "2097152, 2097152", "many"]) {
+    let sent = 0;
+    const request = requestOf(() => {
+      sent += PIECE_BYTES;
+      return sent > 2 * BODY_BYTES_MAX ? null : new Uint8Array(PIECE_BYTES);
+    }, length === null ? undefined : { "content-length": length });
+    const error = await assertRejects(
+      () => readBody(request),
+      BadRequestError,
+      `Body has more than ${BODY_BYTES_MAX} bytes`,
+    );
+    assertEquals(error.status, 413);
+    assertEquals(sent, BODY_BYTES_MAX + PIECE_BYTES);
+  }
 });
 
 Deno.test("RequestBodies.read() reads nothing of a body that says it is too long", async () => {
@@ -147,7 +154,11 @@ class UnfinishedBody {
   }
 }
 
-const LARGE = [undefined, { "content-length": `${SMALL_BODY_BYTES_MAX + 1}` }];
+const LARGE = [
+  undefined,
+  { "content-length": `${SMALL_BODY_BYTES_MAX + 1}` },
+  { "content-length": "20, 20" },
+];
 
 Deno.test("RequestBodies gives up a large body without an end, and leaves no timer", async () => {
   for (const headers of LARGE) {

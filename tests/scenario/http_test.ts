@@ -216,13 +216,12 @@ function summaryOf(answer: Answer | null): string {
   return answer === null ? "closed" : `${answer.status} ${answer.body}`;
 }
 
-function bytesOf({ method, target, body, chunked }: BadRequest): Uint8Array {
+function bytesOf({ method, target, body, chunked, lengthTwice }: BadRequest): Uint8Array {
   if (body === undefined) return Buffer.from(head(method, target, []));
   if (!chunked) {
-    return Buffer.concat([
-      Buffer.from(head(method, target, [`Content-Length: ${body.length}`])),
-      body,
-    ]);
+    const length = `Content-Length: ${body.length}`;
+    const headers = lengthTwice ? [length, length] : [length];
+    return Buffer.concat([Buffer.from(head(method, target, headers)), body]);
   }
   const start = `${head(method, target, ["Transfer-Encoding: chunked"])}${
     body.length.toString(16)
@@ -267,6 +266,11 @@ testServers("answers 413 when a body in chunks goes on past 1 MiB", async (serve
   for (let sent = 0; sent <= BODY_BYTES_MAX; sent += PIECE.length) connection.send(chunk(PIECE));
   const error = `Body has more than ${BODY_BYTES_MAX} bytes, expected at most ${BODY_BYTES_MAX}`;
   assertEquals(summaryOf(await connection.answer()), `413 ${JSON.stringify({ error })}`);
+});
+
+testServers("takes a small body whose length is there twice", async (server) => {
+  const length = `Content-Length: ${Buffer.byteLength(WRITE)}`;
+  assertEquals((await ask(server, post("/put", WRITE, length)))?.status, 200);
 });
 
 testServers("takes a body in chunks of any size, cut inside a character", async (server) => {
