@@ -28,7 +28,7 @@ export const SEQ_MAX = Number.MAX_SAFE_INTEGER;
 export const COMMAND_BYTES_MAX = BODY_BYTES_MAX;
 /** One frame on a link, in bytes without its length field: a command or a value and a header. */
 export const LINK_FRAME_BYTES_MAX = BODY_BYTES_MAX + 1024;
-/** Bytes that may wait to leave at one end of a link; above that, it reads nothing more. */
+/** Bytes that may wait to leave at the node's end of a link; above that, it reads nothing more. */
 export const LINK_BACKLOG_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Requests that may wait for one node in the router; one more is refused at once. */
@@ -45,7 +45,10 @@ export const WAITING_WRITE_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Bytes of answers to writes after which a node lets some leave before it makes more. */
 export const ANSWER_BYTES_PER_TURN = 8 * 1024 * 1024;
-/** Unsent reply bytes above which a link is closed: its peer has stopped reading. */
+/**
+ * Unsent bytes above which a node closes a link, since its peer has stopped reading, and a router
+ * refuses what is for this node, which reads too slowly.
+ */
 export const LINK_BACKLOG_BYTES_END = 64 * 1024 * 1024;
 
 /** How long the router tries to have a request answered, in milliseconds. */

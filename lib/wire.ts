@@ -41,10 +41,20 @@ export type FrameHandler = (
   end: number,
 ) => void;
 
+export interface WireOptions {
+  /**
+   * Bytes that may wait to leave; above that, nothing more is read. Only one end of a link may have
+   * such a bound: if both had, and both were above it, neither would read again. Default:
+   * `LINK_BACKLOG_BYTES_MAX`, for the end that replies; the one that asks has `Infinity`.
+   */
+  readonly backlogBytesMax?: number;
+}
+
 /** One end of a link. */
 export class Wire {
   readonly #duplex: Duplex;
   readonly #clock: Clock;
+  readonly #backlogBytesMax: number;
   #gathering = new ByteWriter(BUFFER_BYTES);
   #leaving = new ByteWriter(BUFFER_BYTES);
   #frameStart = 0;
@@ -53,9 +63,10 @@ export class Wire {
   #writing: Promise<void> | null = null;
   #closed = false;
 
-  constructor(duplex: Duplex, clock: Clock) {
+  constructor(duplex: Duplex, clock: Clock, options: WireOptions = {}) {
     this.#duplex = duplex;
     this.#clock = clock;
+    this.#backlogBytesMax = options.backlogBytesMax ?? LINK_BACKLOG_BYTES_MAX;
   }
 
   /** Bytes that have not left yet. */
@@ -89,7 +100,10 @@ export class Wire {
     });
   }
 
-  /** Resolves when all that was sent so far has been taken by the stream, or the wire is closed. */
+  /**
+   * Resolves when nothing waits to leave any more, or the wire is closed. What is sent in the
+   * meantime is waited for too: whoever goes on sending may wait for ever.
+   */
   async flush(): Promise<void> {
     while (this.backlog > 0 && !this.#closed) {
       this.#writing ??= this.#write();
@@ -116,8 +130,9 @@ export class Wire {
   }
 
   /**
-   * Reads frames until the stream ends or the wire is closed. While too much waits to leave,
-   * nothing more is read: a peer that does not take its replies gets no further requests in.
+   * Reads frames until the stream ends or the wire is closed. Above `backlogBytesMax`, nothing more
+   * is read until all has left: a peer that does not take its replies gets no further requests in.
+   * What is sent meanwhile are replies to those that it got in before, and those are bounded.
    *
    * @throws {RangeError} What arrives is not a frame.
    */
@@ -132,7 +147,7 @@ export class Wire {
         const used = this.#takeFrames(bytes, filled, handle);
         bytes.copyWithin(0, used, filled);
         filled -= used;
-        early = this.backlog > LINK_BACKLOG_BYTES_MAX;
+        early = this.backlog > this.#backlogBytesMax;
         if (early) await this.flush();
       }
       bytes = roomForFrame(bytes, filled);
@@ -149,8 +164,8 @@ export class Wire {
   }
 
   /**
-   * Handles the whole frames among the first `filled` bytes, as long as not too much waits to
-   * leave: small requests may have large replies. Returns how many bytes they were.
+   * Handles the whole frames among the first `filled` bytes, up to the one with which too much
+   * waits to leave: small requests may have large replies. Returns how many bytes they were.
    */
   #takeFrames(bytes: Uint8Array<ArrayBuffer>, filled: number, handle: FrameHandler): number {
     const view = new DataView(bytes.buffer);
@@ -166,7 +181,7 @@ export class Wire {
       if (end > filled) break;
       handle(bytes[start + 8], view.getUint32(start + 4, true), bytes, start + HEADER_BYTES, end);
       start = end;
-      if (this.#closed || this.backlog > LINK_BACKLOG_BYTES_MAX) break;
+      if (this.#closed || this.backlog > this.#backlogBytesMax) break;
     }
     return start;
   }

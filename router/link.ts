@@ -9,6 +9,11 @@
  * While a link is down requests wait for it, so that a node which restarts fast costs a pause. A
  * node that has been down for longer than a request may wait is answered for at once.
  *
+ * The router reads replies however much waits to leave: a node that has large ones to send reads
+ * nothing until they are taken. What bounds its memory is that it refuses requests, once too many of
+ * a node wait for an answer (`WAITING_PER_NODE_MAX`, `WAITING_TEXT_PER_NODE_MAX`), or too many bytes
+ * to leave (`LINK_BACKLOG_BYTES_END`): those of requests that were given up still leave.
+ *
  * @module
  */
 import type { ByteWriter } from "../lib/byte_writer.ts";
@@ -24,6 +29,7 @@ import {
 } from "../lib/key_value.ts";
 import {
   CONNECT_TIMEOUT_MS,
+  LINK_BACKLOG_BYTES_END,
   PROBE_TIMEOUT_MS,
   RECONNECT_MS_MAX,
   RECONNECT_MS_MIN,
@@ -43,6 +49,8 @@ export interface LinkOptions {
   readonly clock: Clock;
   /** From 0 up to 1, for the jitter of the backoff. */
   readonly random: () => number;
+  /** Of the first request. Default: 1. */
+  readonly firstId?: number;
 }
 
 /** How often deadlines are looked at, in milliseconds: one timer for all requests of a link. */
@@ -75,7 +83,10 @@ export class Link implements KeyValue {
   /** By id, in the order in which they came. */
   readonly #pending = new Map<number, Pending>();
   #pendingTextLength = 0;
-  #nextId = 1;
+  /** Health and metrics that are asked for, by type. */
+  readonly #probes = new Map<number, Promise<unknown>>();
+  /** Never 0, which in a refusal means the link as a whole. */
+  #nextId: number;
   /** Null while there is none; of use once the node has welcomed it. */
   #connection: Wire | null = null;
   #up = false;
@@ -94,6 +105,7 @@ export class Link implements KeyValue {
     this.address = options.address;
     this.#options = options;
     this.#clock = options.clock;
+    this.#nextId = options.firstId ?? 1;
     this.#downSince = this.#clock.monotonic();
     this.#ended = this.#run();
   }
@@ -105,6 +117,7 @@ export class Link implements KeyValue {
 
   get(key: string): Promise<string | null> {
     return new Promise((resolve, reject) => {
+      this.#requireRoom(FrameType.get);
       this.#request(
         FrameType.get,
         key.length,
@@ -124,6 +137,7 @@ export class Link implements KeyValue {
     return new Promise((resolve, reject) => {
       const encode = (writer: ByteWriter) => encodeCommand(writer, command);
       const textLength = command.key.length + command.value.length;
+      this.#requireRoom(FrameType.write);
       this.#request(FrameType.write, textLength, encode, reject, (type, bytes, start, end) => {
         if (type !== FrameType.result) return false;
         resolve(decodeResult(bytes, start, end));
@@ -142,8 +156,22 @@ export class Link implements KeyValue {
     return this.#probe(FrameType.metrics);
   }
 
+  /**
+   * Asks although the link is full: a node that has much to do is not down. That costs little, since
+   * there is at most one probe of each type at a time, which all share who ask for it meanwhile; the
+   * last of them may wait for less than `PROBE_TIMEOUT_MS`.
+   */
   #probe(type: number): Promise<unknown> {
-    if (!this.#up) return Promise.reject(this.#unavailable("is down"));
+    if (!this.#up) return Promise.reject(this.#unavailable("is down", type));
+    let probe = this.#probes.get(type);
+    if (probe === undefined) {
+      probe = this.#newProbe(type).finally(() => this.#probes.delete(type));
+      this.#probes.set(type, probe);
+    }
+    return probe;
+  }
+
+  #newProbe(type: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
       let cancel = () => {};
       const fail = (error: Error) => {
@@ -158,15 +186,27 @@ export class Link implements KeyValue {
       });
       cancel = this.#clock.after(PROBE_TIMEOUT_MS, () => {
         this.#pending.delete(id); // a probe has no text to count
-        reject(this.#unavailable(`did not answer within ${PROBE_TIMEOUT_MS} ms`));
+        reject(this.#unavailable(`did not answer within ${PROBE_TIMEOUT_MS} ms`, type));
       });
     });
+  }
+
+  /** @throws {UnavailableError} Too much waits already for one more request of this type. */
+  #requireRoom(type: number): void {
+    const full = this.#pendingTextLength > WAITING_TEXT_PER_NODE_MAX;
+    if (full || this.#pending.size >= WAITING_PER_NODE_MAX) {
+      throw this.#unavailable(`has ${this.#pending.size} requests waiting already`, type);
+    }
+    const backlog = this.#connection?.backlog ?? 0;
+    if (backlog > LINK_BACKLOG_BYTES_END) {
+      throw this.#unavailable(`has ${backlog} bytes of requests to read already`, type);
+    }
   }
 
   /**
    * Sends a request now if the link is up, else when it is. Returns its id.
    *
-   * @throws {UnavailableError} Too many wait already, or the node has been down for too long.
+   * @throws {UnavailableError} The node has been down for too long, or the link closes.
    */
   #request(
     type: number,
@@ -177,17 +217,13 @@ export class Link implements KeyValue {
   ): number {
     const now = this.#clock.monotonic();
     if (this.#closed || this.#draining && !this.#up) {
-      throw this.#unavailable("is not asked any more: the router stops");
+      throw this.#unavailable("is not asked any more: the router stops", type);
     }
     if (!this.#up && now - this.#downSince > REQUEST_TIMEOUT_MS) {
-      throw this.#unavailable("is down");
-    }
-    const full = this.#pendingTextLength > WAITING_TEXT_PER_NODE_MAX;
-    if (full || this.#pending.size >= WAITING_PER_NODE_MAX) {
-      throw this.#unavailable(`has ${this.#pending.size} requests waiting already`);
+      throw this.#unavailable("is down", type);
     }
     const id = this.#nextId;
-    this.#nextId = (id + 1) >>> 0;
+    this.#nextId = (id + 1) >>> 0 || 1;
     const deadline = now + REQUEST_TIMEOUT_MS;
     const pending = { type, textLength, encode, fail, answer, deadline, sent: 0 };
     this.#pending.set(id, pending);
@@ -207,6 +243,7 @@ export class Link implements KeyValue {
       this.#forget(id, pending);
       pending.fail(this.#unavailable(
         this.#up ? `did not answer within ${REQUEST_TIMEOUT_MS} ms` : "is down",
+        pending.type,
       ));
       if (now - this.#lastHeard >= REQUEST_TIMEOUT_MS) this.#connection?.close();
     }
@@ -215,11 +252,14 @@ export class Link implements KeyValue {
     }
   }
 
-  #unavailable(problem: string): UnavailableError {
+  /** Why a request of this type has no answer, and what to do about it. */
+  #unavailable(problem: string, type: number): UnavailableError {
     const reason = !this.#up ? ` (${this.#lastProblem})` : "";
+    const advice = type === FrameType.write
+      ? "; the write may be sent again with the same client and seq, it is applied once"
+      : "";
     return new UnavailableError(
-      `Node "${this.nodeId}" at ${this.address} ${problem}${reason}; a write may be sent again ` +
-        `with the same client and seq, it is applied once`,
+      `Node "${this.nodeId}" at ${this.address} ${problem}${reason}${advice}`,
     );
   }
 
@@ -278,7 +318,11 @@ export class Link implements KeyValue {
     const cancel = this.#clock.after(CONNECT_TIMEOUT_MS, () => attempt.abort(late));
     try {
       const duplex = await this.#options.connect(attempt.signal);
-      return this.#connection = new Wire(duplex, this.#clock);
+      if (!this.#closed) {
+        return this.#connection = new Wire(duplex, this.#clock, { backlogBytesMax: Infinity });
+      }
+      duplex.close(); // it was there already when the attempt was given up
+      return null;
     } catch (error) {
       this.#lastProblem = errorMessage(error);
       return null;
@@ -345,8 +389,9 @@ export class Link implements KeyValue {
   }
 
   #failAll(): void {
-    const error = this.#unavailable("is not asked any more: the router stops");
-    for (const pending of this.#pending.values()) pending.fail(error);
+    for (const pending of this.#pending.values()) {
+      pending.fail(this.#unavailable("is not asked any more: the router stops", pending.type));
+    }
     this.#pending.clear();
     this.#pendingTextLength = 0;
   }

@@ -132,6 +132,28 @@ async function assertBacklogBounded(inOnePiece: boolean): Promise<void> {
   wire.close();
 }
 
+Deno.test("Wire without a bound takes replies while what it has sent waits", async () => {
+  const [here, there] = pipe();
+  const taken = Promise.withResolvers<void>();
+  const stuck: Duplex = {
+    read: (bytes) => there.read(bytes),
+    write: (bytes) => taken.promise.then(() => bytes.length),
+    close: () => there.close(),
+  };
+  const wire = new Wire(stuck, systemClock, { backlogBytesMax: Infinity });
+  const { frames, ended } = readAll(wire);
+  while (wire.backlog <= 2 * LINK_BACKLOG_BYTES_MAX) send(wire, 1, 1, "x".repeat(1_000_000));
+  const peer = new Wire(here, systemClock);
+  for (const id of [1, 2]) {
+    send(peer, 2, id, "reply");
+    await until(() => frames.length === id, "the reply is taken");
+  }
+  taken.resolve();
+  peer.close();
+  await ended;
+  wire.close();
+});
+
 function turnEnd(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

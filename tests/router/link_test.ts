@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import {
   CommandKind,
@@ -5,7 +6,14 @@ import {
   Outcome,
   UnavailableError,
 } from "../../lib/key_value.ts";
-import { CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS, WAITING_PER_NODE_MAX } from "../../lib/limits.ts";
+import {
+  CONNECT_TIMEOUT_MS,
+  LINK_BACKLOG_BYTES_END,
+  LINK_BACKLOG_BYTES_MAX,
+  PROBE_TIMEOUT_MS,
+  REQUEST_TIMEOUT_MS,
+  WAITING_PER_NODE_MAX,
+} from "../../lib/limits.ts";
 import { FrameType } from "../../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../../lib/wire.ts";
 import { Link } from "../../router/link.ts";
@@ -19,7 +27,7 @@ function put(seq: number, key = "k", value = "v") {
 }
 
 /** A link whose connections the test hands out. */
-function setUp(nodeId = "n1") {
+function setUp(nodeId = "n1", options: { firstId?: number } = {}) {
   const clock = new ManualClock();
   const asked: { accept: (duplex: Duplex) => void; refuse: () => void }[] = [];
   const link = new Link({
@@ -33,6 +41,7 @@ function setUp(nodeId = "n1") {
       }),
     clock,
     random: () => 0,
+    ...options,
   });
   /** The next attempt to connect; lets the backoff pass. */
   const attempt = async () => {
@@ -165,6 +174,181 @@ Deno.test("Link refuses one request too many at once", async () => {
   await assertRejects(() => link.get("k"), UnavailableError, "requests waiting already");
   await link.close();
   assert((await settled).every((result) => result.status === "rejected"));
+});
+
+Deno.test("Link hears of the health of a node that has as many requests as may wait", async () => {
+  const { clock, link, attempt } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const probes: [type: number, id: number][] = [];
+  const wire = new Wire(far, clock);
+  const reading = wire.read((type, id) => {
+    if (type === FrameType.health || type === FrameType.metrics) probes.push([type, id]);
+    if (type !== FrameType.hello) return; // not answered
+    wire.beginFrame(FrameType.welcome, id);
+    wire.endFrame();
+  });
+  await until(() => link.up, "the link is up");
+  const waiting = Array.from({ length: WAITING_PER_NODE_MAX }, (_, i) => link.get(`k${i}`));
+  const settled = Promise.allSettled(waiting);
+  const asked = [link.health(), link.metrics(), link.health(), link.health()];
+  await until(() => probes.length > 0, "the node is asked");
+  assertEquals(probes.map(([type]) => type), [FrameType.health, FrameType.metrics]);
+  for (const [type, id] of probes) {
+    wire.beginFrame(FrameType.json, id).text(JSON.stringify({ type }));
+    wire.endFrame();
+  }
+  const [health, metrics] = probes.map(([type]) => ({ type }));
+  assertEquals(await Promise.all(asked), [health, metrics, health, health]);
+  const again = assertRejects(() => link.health(), UnavailableError, "within 500 ms");
+  clock.advance(PROBE_TIMEOUT_MS);
+  await again;
+  await link.close();
+  await Promise.all([settled, reading]);
+});
+
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
+Deno.test("Link refuses requests while a node that still answers reads too few", async () => {
+  const { clock, link, attempt } = setUp();
+  const [near, far] = pipe();
+  const { promise: closed, resolve: close } = Promise.withResolvers<void>();
+  let taken = 0;
+  (await attempt()).accept({
+    read: (bytes) => near.read(bytes),
+    write: (bytes) => taken++ === 0 ? near.write(bytes) : closed.then(() => near.write(bytes)),
+    close() {
+      near.close();
+      close();
+    },
+  });
+  const wire = new Wire(far, clock);
+  const reply = (type: number, id: number) => {
+    wire.beginFrame(type, id);
+    wire.endFrame();
+  };
+  const reading = wire.read((_type, id) => reply(FrameType.welcome, id));
+  await until(() => link.up, "the link is up");
+  const value = "v".repeat(1_000_000);
+  const refusal = / has (\d+) bytes of requests to read already; the write may be sent again /;
+  let refused: RegExpExecArray | null = null;
+  for (let seq = 1; refused === null; seq++) {
+    const failed = assertRejects(() => link.write(put(seq, "k", value)), UnavailableError);
+    failed.then(({ message }) => refused ??= refusal.exec(message));
+    if (seq % 8 === 0) {
+      clock.advance(REQUEST_TIMEOUT_MS / 2);
+      reply(FrameType.missing, 0xffff_ffff); // as if to a request that was given up
+      await turns(10);
+      clock.advance(REQUEST_TIMEOUT_MS / 2);
+    }
+    await turns(1);
+    assert(seq * value.length < 2 * LINK_BACKLOG_BYTES_END, "refused in time");
+  }
+  const backlog = Number((refused as string[])[1]);
+  assert(backlog < LINK_BACKLOG_BYTES_END + 2 * value.length, `backlog ${backlog}`);
+  clock.advance(REQUEST_TIMEOUT_MS);
+  await link.close();
+  await reading;
+});
+
+Deno.test("Link and node go on when both have more to send than may wait", async () => {
+  const node = await new MemoryNode("n1").start();
+  const { link, attempt } = setUp();
+  const value = "v".repeat(1_000_000);
+  await node.node.write(put(1, "large", value));
+  let done = 0;
+  const count = async (answer: Promise<unknown>) => {
+    await answer;
+    done++;
+  };
+  // All of it leaves in one turn, when the link is up.
+  const sent = Math.ceil(LINK_BACKLOG_BYTES_MAX / value.length);
+  const reads = Array.from({ length: 40 }, () => count(link.get("large")));
+  const writes = Array.from(
+    { length: sent },
+    (_, i) => count(link.write(put(2 + i, `k${i}`, value))),
+  );
+  const all = Promise.all([...reads, ...writes]);
+  const [near, far] = narrowPipe(64 * 1024);
+  const served = node.links.serve(far);
+  (await attempt()).accept(near);
+  await until(() => done === reads.length + writes.length, "all is answered", 20_000);
+  await all;
+  await link.close();
+  await served;
+  await node.stop();
+});
+
+/** As {@linkcode pipe}, but a write waits until the other end has read all but `bytesMax`. */
+function narrowPipe(bytesMax: number): [Duplex, Duplex] {
+  const ends = pipe({ pieceBytes: bytesMax });
+  const onTheirWay = [0, 0];
+  const wake = [() => {}, () => {}];
+  const end = (from: 0 | 1, to: 0 | 1): Duplex => ({
+    async read(bytes) {
+      const count = await ends[from].read(bytes);
+      onTheirWay[to] -= count ?? 0;
+      wake[to]();
+      return count;
+    },
+    async write(bytes) {
+      while (onTheirWay[from] >= bytesMax) {
+        await new Promise<void>((resolve) => wake[from] = resolve);
+      }
+      const count = await ends[from].write(bytes);
+      onTheirWay[from] += count;
+      return count;
+    },
+    close() {
+      ends[from].close();
+      onTheirWay.fill(0); // a write that waits gets to know
+      wake.forEach((wake) => wake());
+    },
+  });
+  return [end(0, 1), end(1, 0)];
+}
+
+Deno.test("Link that closes in the turn in which it has connected lets the node go", async () => {
+  const { link, attempt } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  await link.close();
+  assertEquals(await far.read(new Uint8Array(1)), null);
+});
+
+Deno.test("Link gives no request the id 0, which means the link itself", async () => {
+  const { clock, link, attempt } = setUp("n1", { firstId: 0xffff_ffff });
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const wire = new Wire(far, clock);
+  const ids: number[] = [];
+  const reading = wire.read((type, id) => {
+    if (type === FrameType.get) ids.push(id);
+    wire.beginFrame(type === FrameType.hello ? FrameType.welcome : FrameType.missing, id);
+    wire.endFrame();
+  });
+  assertEquals(await Promise.all([link.get("k"), link.get("k")]), [null, null]);
+  assertEquals(ids, [0xffff_ffff, 1]);
+  await link.close();
+  await reading;
+});
+
+Deno.test("Link advises to send a write again, and says nothing of that to a read", async () => {
+  const { clock, link } = setUp();
+  const failed = [link.get("k"), link.write(put(1))].map((request) =>
+    assertRejects(() => request, UnavailableError)
+  );
+  clock.advance(REQUEST_TIMEOUT_MS + 200);
+  const [read, written] = await Promise.all(failed);
+  assertEquals(read.message, `Node "n1" at test:1 is down (it was not reached yet)`);
+  assertEquals(
+    written.message,
+    `${read.message}; the write may be sent again with the same client and seq, ` +
+      `it is applied once`,
+  );
+  await link.close();
 });
 
 Deno.test("Link to the wrong node is not used, and says why", async () => {
