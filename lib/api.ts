@@ -7,7 +7,7 @@
  * @module
  */
 import { STATUS_CODE } from "@std/http/status";
-import { BadRequestError, parseCommand, parseKeyQuery, quote } from "./api_request.ts";
+import { BadRequestError, checkSender, parseCommand, parseKeyQuery, quote } from "./api_request.ts";
 import type { Clock } from "./clock.ts";
 import {
   type Command,
@@ -19,7 +19,6 @@ import {
   type Service,
   UnavailableError,
 } from "./key_value.ts";
-import { SESSION_WINDOW } from "./limits.ts";
 import { RequestBodies } from "./request_body.ts";
 
 /** Answers HTTP requests; what `Deno.serve` takes. */
@@ -76,9 +75,9 @@ function route(
     case "/get":
       return get(service, query);
     case "/put":
-      return write(service, bodies.read(request), CommandKind.put);
+      return write(service, bodies, request, CommandKind.put);
     case "/delete":
-      return write(service, bodies.read(request), CommandKind.delete);
+      return write(service, bodies, request, CommandKind.delete);
     case "/health":
       return health(service);
     default:
@@ -100,19 +99,21 @@ function valueResponse(value: string | null): Response {
 
 async function write(
   service: Service,
-  body: Promise<string>,
+  bodies: RequestBodies,
+  request: Request,
   kind: CommandKind,
 ): Promise<Response> {
-  const command = parseCommand(await body, kind);
+  checkSender(request.headers);
+  const command = parseCommand(await bodies.read(request), kind);
   return resultResponse(command, await service.write(command));
 }
 
 function resultResponse(command: Command, result: Result): Response {
   if (result.outcome !== Outcome.stale) return ok(resultText(result));
   return json(STATUS_CODE.Conflict, {
-    error: `Field "seq" is ${command.seq}, expected above the client's highest minus ` +
-      `${SESSION_WINDOW}, or less if the client was idle: ` +
-      `whether this write was applied is no longer remembered`,
+    error:
+      `Field "seq" is ${command.seq}, expected one that the node remembers, or a higher one: ` +
+      `whether this write was applied is unknown`,
   });
 }
 

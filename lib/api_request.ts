@@ -13,7 +13,7 @@ import { CLIENT_BYTES_MAX, KEY_BYTES_MAX, SEQ_MAX } from "./limits.ts";
 /** What a client sent is not what the API takes. */
 export class BadRequestError extends Error {
   override name = "BadRequestError";
-  /** 400, 408 when it is too slow, or 413 when it is too large. */
+  /** 400, 403 when it may not be sent at all, 408 when too slow, or 413 when too large. */
   readonly status: number;
 
   constructor(message: string, status: number = STATUS_CODE.BadRequest) {
@@ -26,13 +26,39 @@ const PUT_FIELDS = ["client", "seq", "key", "value"];
 const DELETE_FIELDS = ["client", "seq", "key"];
 
 /**
+ * Checks who sends a write. A browser sends one for any page that asks it to, with the `Origin` of
+ * that page; only pages that this server itself has served may write. And it may not come with a
+ * `Host` that reads as part of the path: `request.url` is made of it.
+ *
+ * @throws {BadRequestError}
+ */
+export function checkSender(headers: Headers): void {
+  const host = headers.get("host") ?? "";
+  if (/[/?#\\]/.test(host)) {
+    throw new BadRequestError(
+      `Header "Host" is ${quote(host)}, expected a host name or an IP address, and its port`,
+    );
+  }
+  const origin = headers.get("origin");
+  if (origin === null) return;
+  const hostStart = origin.indexOf("://") + 3;
+  if (hostStart >= 3 && origin.slice(hostStart) === host.toLowerCase()) return;
+  throw new BadRequestError(
+    `Header "Origin" is ${quote(origin)}, expected ${quote(`http://${host}`)} or none: ` +
+      `a page of another site may not write`,
+    STATUS_CODE.Forbidden,
+  );
+}
+
+/**
  * The command that a body spells in JSON.
  *
  * @throws {BadRequestError}
  */
 export function parseCommand(text: string, kind: CommandKind): Command {
-  const body = parseJson(text);
-  checkFields(body, kind === CommandKind.put ? PUT_FIELDS : DELETE_FIELDS);
+  const fields = kind === CommandKind.put ? PUT_FIELDS : DELETE_FIELDS;
+  const body = parseJson(text, fields);
+  checkFields(body, fields);
   const { client, seq, key, value } = body;
   return {
     kind,
@@ -74,17 +100,21 @@ function decode(what: string, text: string): string {
   }
 }
 
-function parseJson(text: string): Record<string, unknown> {
+function parseJson(text: string, fields: string[]): Record<string, unknown> {
   let body: unknown;
   try {
     body = JSON.parse(text);
   } catch (error) {
-    throw new BadRequestError(`Body is not JSON: ${errorMessage(error)}`);
+    throw wrongBody(`not JSON: ${errorMessage(error)}`, fields);
   }
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    throw new BadRequestError(`Body is ${describe(body)}, expected an object`);
+    throw wrongBody(describe(body), fields);
   }
   return body as Record<string, unknown>;
+}
+
+function wrongBody(was: string, fields: string[]): BadRequestError {
+  return new BadRequestError(`Body is ${was}, expected an object with ${quoteAll(fields)}`);
 }
 
 function checkFields(body: Record<string, unknown>, fields: string[]): void {

@@ -54,6 +54,7 @@ declare module "@std/http/status" {
   export const STATUS_CODE: {
     readonly OK: 200;
     readonly BadRequest: 400;
+    readonly Forbidden: 403;
     readonly NotFound: 404;
     readonly MethodNotAllowed: 405;
     readonly RequestTimeout: 408;

@@ -92,11 +92,11 @@ function applied(logIndex: number, prevValue: string): Answer {
   return { status: 200, body };
 }
 
-function initOf({ method, body, chunked, lengthTwice }: BadRequest): RequestInit {
+function initOf({ method, body, chunked, lengthTwice, headers }: BadRequest): RequestInit {
   if (body === undefined) return { method };
   if (chunked) return { method, body: new Blob([body]).stream() };
   const length = lengthTwice ? `${body.length}, ${body.length}` : `${body.length}`;
-  return { method, body, headers: { "content-length": length } };
+  return { method, body, headers: { host: "memory", "content-length": length, ...headers } };
 }
 
 async function assertRefused(response: Response, row: BadRequest): Promise<void> {
@@ -190,8 +190,8 @@ testFronts(
     assertEquals(stale, {
       status: 409,
       body: JSON.stringify({
-        error: `Field "seq" is 1, expected above the client's highest minus ${SESSION_WINDOW}, ` +
-          `or less if the client was idle: whether this write was applied is no longer remembered`,
+        error: `Field "seq" is 1, expected one that the node remembers, or a higher one: ` +
+          `whether this write was applied is unknown`,
       }),
     });
     assertEquals((await front.put(2, "k", "w")).status, 200);

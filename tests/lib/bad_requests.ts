@@ -21,6 +21,8 @@ export interface BadRequest {
   readonly chunked?: boolean;
   /** Sends the header that says how long the body is twice. */
   readonly lengthTwice?: boolean;
+  /** Sent beside those that each request has; its `host` instead of the right one. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly status: number;
   /** The whole message, or its beginning where it `goesOn` in the words of the runtime. */
   readonly error: string;
@@ -51,6 +53,7 @@ export const BAD_REQUESTS: readonly BadRequest[] = [
   ...wrongSizes(),
   ...loneSurrogates(),
   ...tooLargeBodies(),
+  ...wrongSenders(),
   ...unknownPaths(),
   ...wrongMethods(),
   ...wrongQueries(),
@@ -92,6 +95,11 @@ function unparsableBodies(): BadRequest[] {
   ];
   return [
     ...texts.map(([name, text]) => post(name, { body: text, error: NOT_JSON, goesOn: true })),
+    post("a delete without a body", {
+      target: "/delete",
+      body: "",
+      error: `${NOT_JSON}Unexpected end of JSON input, expected an object with ${DELETE_FIELDS}`,
+    }),
     ...bytes.map(([name, inValue]) => {
       const body = concat(BEFORE_VALUE, Uint8Array.from(inValue), `"}`);
       return post(`${name} in the value`, { body, error: NOT_UTF8 });
@@ -123,7 +131,10 @@ function wrongShapes(): BadRequest[] {
     ["false", "false"],
   ];
   return shapes.map(([body, was]) =>
-    post(`a body that is ${was}`, { body, error: `Body is ${was}, expected an object` })
+    post(`a body that is ${was}`, {
+      body,
+      error: `Body is ${was}, expected an object with ${PUT_FIELDS}`,
+    })
   );
 }
 
@@ -296,6 +307,50 @@ function tooLargeBodies(): BadRequest[] {
       status: 413,
       error: `Body has more than ${BODY_BYTES_MAX} bytes, ${wanted}`,
     }),
+  ];
+}
+
+/** Writes that a browser sends for a page of another site, or that hide where they go. */
+function wrongSenders(): BadRequest[] {
+  const body = JSON.stringify(FIELDS);
+  const origins = [
+    "null",
+    "http://example.org",
+    "https://example.org:8080",
+    "http://s.example",
+    "http://s.example.org",
+    "http://s.example:81",
+    "http://example.org, http://s.example:80",
+    "s.example:80",
+    "",
+  ];
+  const hosts = ["s/put?", "s\\put?", "s?", "s#"];
+  return [
+    ...origins.map((origin) =>
+      post(`a write with the origin ${origin}`, {
+        body,
+        headers: { host: "s.example:80", origin },
+        status: 403,
+        error: `Header "Origin" is "${origin}", expected "http://s.example:80" or none: ` +
+          `a page of another site may not write`,
+      })
+    ),
+    post("a delete from a page of another site", {
+      target: "/delete",
+      body: `{"client":"c","seq":1,"key":"k"}`,
+      headers: { host: "s", origin: "http://example.org" },
+      status: 403,
+      error: `Header "Origin" is "http://example.org", expected "http://s" or none: ` +
+        `a page of another site may not write`,
+    }),
+    ...hosts.map((host) =>
+      post(`a write with the host ${host}`, {
+        body,
+        headers: { host },
+        error: `Header "Host" is ${JSON.stringify(host)}, ` +
+          `expected a host name or an IP address, and its port`,
+      })
+    ),
   ];
 }
 

@@ -190,7 +190,9 @@ function post(target: string, body: string, ...headers: string[]): string {
 }
 
 function head(method: string, target: string, headers: string[]): string {
-  const lines = [`${method} ${target} HTTP/1.1`, `Host: ${HOSTNAME}`, ...headers];
+  const hasHost = headers.some((header) => /^host:/i.test(header));
+  const host = hasHost ? [] : [`Host: ${HOSTNAME}`];
+  const lines = [`${method} ${target} HTTP/1.1`, ...host, ...headers];
   return `${lines.join("\r\n")}\r\n\r\n`;
 }
 
@@ -216,11 +218,13 @@ function summaryOf(answer: Answer | null): string {
   return answer === null ? "closed" : `${answer.status} ${answer.body}`;
 }
 
-function bytesOf({ method, target, body, chunked, lengthTwice }: BadRequest): Uint8Array {
+function bytesOf(row: BadRequest): Uint8Array {
+  const { method, target, body, chunked, lengthTwice } = row;
   if (body === undefined) return Buffer.from(head(method, target, []));
   if (!chunked) {
     const length = `Content-Length: ${body.length}`;
-    const headers = lengthTwice ? [length, length] : [length];
+    const headers = Object.entries(row.headers ?? {}).map(([name, value]) => `${name}: ${value}`);
+    headers.push(length, ...lengthTwice ? [length] : []);
     return Buffer.concat([Buffer.from(head(method, target, headers)), body]);
   }
   const start = `${head(method, target, ["Transfer-Encoding: chunked"])}${
@@ -403,6 +407,29 @@ testServers("refuses methods and targets that browsers never send", async (serve
     const name = `${method} ${target}: ${answer?.body}`;
     assertEquals(answer?.status, status, name);
     assertEquals(Object.keys(JSON.parse(answer?.body ?? "{}")), ["error"], name);
+  }
+});
+
+testServers("takes a write from a page of its own, whatever it is called", async (server) => {
+  for (
+    const [host, origin] of [["s", "http://s"], ["S:80", "https://s:80"], [
+      "[::1]:8",
+      "a://[::1]:8",
+    ]]
+  ) {
+    const answer = await ask(server, post("/put", WRITE, `Host: ${host}`, `Origin: ${origin}`));
+    assertEquals(answer?.status, 200, origin);
+  }
+});
+
+testServers("changes nothing when the host of a request reads as its path", async (server) => {
+  const before = await stateOf(server);
+  for (const target of ["/health", "/put", "/get?key=k", "/nowhere"]) {
+    for (const host of ["s/put?", "s/put#", "s/put/../", "/", "s?", "s#", "s\\put?"]) {
+      const answer = await ask(server, post(target, WRITE, `Host: ${host}`));
+      assert([400, 404, 405].includes(answer!.status), `${host} ${target}: ${summaryOf(answer)}`);
+      assertEquals(await stateOf(server), before, `${host} ${target}`);
+    }
   }
 });
 
