@@ -12,7 +12,7 @@ import { dirname, isAbsolute, join, normalize, relative, resolve } from "@std/pa
 
 /** One node. */
 export interface NodeConfig {
-  /** 1 to 32 letters, digits, `-` and `_`; unique in the cluster. */
+  /** 1 to 32 letters, digits, `-` and `_`, of which a letter or digit first; unique. */
   readonly id: string;
   /** Host name or IP address, for both listeners. */
   readonly host: string;
@@ -108,9 +108,13 @@ interface Rule {
   accepts(value: unknown): boolean;
 }
 
+/** What else has lines of its own in the output of the supervisor. */
+const TAKEN_IDS = ["router", "cluster"];
+
 const ID: Rule = {
-  wanted: `1 to 32 letters, digits, "-" and "_"`,
-  accepts: (value) => typeof value === "string" && /^[A-Za-z0-9_-]{1,32}$/.test(value),
+  // A "-" would make a flag of it on the command line.
+  wanted: `1 to 32 letters, digits, "-" and "_", of which a letter or digit first`,
+  accepts: (value) => typeof value === "string" && /^[A-Za-z0-9][\w-]{0,31}$/.test(value),
 };
 const HOST: Rule = {
   wanted: `a host name or an IP address, such as "${DEFAULT_HOST}"`,
@@ -210,9 +214,12 @@ class ConfigReader {
 
   #compareIds(nodes: ClusterDraft["nodes"]): void {
     for (const [i, { id }] of nodes.entries()) {
+      if (id === undefined) continue;
+      if (TAKEN_IDS.includes(id)) {
+        this.#report(`nodes[${i}].id`, id, `another id than ${TAKEN_IDS.map(quote).join(" and ")}`);
+      }
       const first = nodes.findIndex((node) => node.id === id);
-      if (id === undefined || first === i) continue;
-      this.#report(`nodes[${i}].id`, id, `another id than nodes[${first}]`);
+      if (first !== i) this.#report(`nodes[${i}].id`, id, `another id than nodes[${first}]`);
     }
   }
 
@@ -234,6 +241,9 @@ class ConfigReader {
   #compareDirectories(nodes: ClusterDraft["nodes"]): void {
     for (const [i, { data }] of nodes.entries()) {
       if (data === undefined) continue;
+      if (isWithin(this.#folder, data)) {
+        this.#report(`nodes[${i}].data`, data, "a directory that does not contain the config file");
+      }
       const other = nodes.slice(0, i).findIndex((node) =>
         node.data !== undefined && (isWithin(data, node.data) || isWithin(node.data, data))
       );
@@ -255,11 +265,16 @@ function isObject(value: unknown): value is Fields {
 
 /** Whether two listeners on the same port would be in each other's way. */
 function hostsOverlap(one: string, other: string): boolean {
-  const hosts = [one.toLowerCase(), other.toLowerCase()];
+  const hosts = [one, other].map((host) => plainHost(host.toLowerCase()));
   if (hosts[0] === hosts[1]) return true;
   // A wildcard takes the port on every address of the machine.
   if (hosts.some((host) => host === "0.0.0.0" || /^[0:]*::[0:]*$/.test(host))) return true;
   return hosts.includes("localhost") && hosts.some((host) => /^(127\.|::1$)/.test(host));
+}
+
+/** An IPv4 address that is spelled as an IPv6 one in its own spelling. */
+function plainHost(host: string): string {
+  return host.replace(/^::ffff:(?=[\d.]+$)/, "");
 }
 
 /** Whether a directory is the outer one or inside it. */
@@ -268,8 +283,10 @@ function isWithin(directory: string, outer: string): boolean {
   return !isAbsolute(path) && !/^\.\.([/\\]|$)/.test(path);
 }
 
+/** Without a slash at its end: with one, the system would follow a link instead of naming it. */
 function fromFolder(folder: string, path: string): string {
-  return isAbsolute(path) ? normalize(path) : join(folder, path);
+  const whole = isAbsolute(path) ? normalize(path) : join(folder, path);
+  return whole.replace(/(?<=[^/\\])[/\\]+$/, "");
 }
 
 function quote(text: string): string {

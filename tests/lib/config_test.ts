@@ -35,7 +35,7 @@ function problemsOf(text: string): string[] {
   }
 }
 
-const ID = `1 to 32 letters, digits, "-" and "_"`;
+const ID = `1 to 32 letters, digits, "-" and "_", of which a letter or digit first`;
 const HOST = `a host name or an IP address, such as "127.0.0.1"`;
 const PORT = "an integer from 1 to 65535";
 const NODE_FIELDS = "id, host, port, linkPort and data";
@@ -88,6 +88,24 @@ const SPOILED: [name: string, spoil: Spoil, problems: string[]][] = [
   ["an id of 33 letters", (c) => c.nodes[0].id = "a".repeat(33), [
     `nodes[0].id is "${"a".repeat(33)}", expected ${ID}`,
   ]],
+  ["an id that begins with a dash", (c) => c.nodes[0].id = "-n1", [
+    `nodes[0].id is "-n1", expected ${ID}`,
+  ]],
+  ["an id that looks like a flag", (c) => c.nodes[0].id = "--id", [
+    `nodes[0].id is "--id", expected ${ID}`,
+  ]],
+  ["an id that begins with an underscore", (c) => c.nodes[0].id = "_", [
+    `nodes[0].id is "_", expected ${ID}`,
+  ]],
+  ["an id that ends with a line break", (c) => c.nodes[0].id = "n1\n", [
+    `nodes[0].id is "n1\\n", expected ${ID}`,
+  ]],
+  ["the id of the router", (c) => c.nodes[1].id = "router", [
+    `nodes[1].id is "router", expected another id than "router" and "cluster"`,
+  ]],
+  ["the id of the cluster", (c) => c.nodes[2].id = "cluster", [
+    `nodes[2].id is "cluster", expected another id than "router" and "cluster"`,
+  ]],
   ["an id that is taken", (c) => c.nodes[2].id = "n1", [
     `nodes[2].id is "n1", expected another id than nodes[0]`,
   ]],
@@ -122,6 +140,14 @@ const SPOILED: [name: string, spoil: Spoil, problems: string[]][] = [
     c.nodes[1].host = "::";
     c.nodes[1].port = 8190;
   }, ["nodes[1].port is 8190, expected another port than nodes[0].linkPort on host 127.0.0.1"]],
+  ["an IPv4 address in the spelling of IPv6", (c) => {
+    c.nodes[1].host = "::FFFF:127.0.0.1";
+    c.nodes[1].port = 8080;
+  }, ["nodes[1].port is 8080, expected another port than router.port on host 127.0.0.1"]],
+  ["an IPv4 wildcard in the spelling of IPv6", (c) => {
+    c.nodes[1].host = "::ffff:0.0.0.0";
+    c.nodes[1].port = 8080;
+  }, ["nodes[1].port is 8080, expected another port than router.port on host 127.0.0.1"]],
   ["localhost beside loopback", (c) => {
     c.nodes[1].host = "localhost";
     c.nodes[1].port = 8080;
@@ -133,7 +159,7 @@ const SPOILED: [name: string, spoil: Spoil, problems: string[]][] = [
     `nodes[1].data is "data/n1", expected a directory apart from nodes[0].data, which is "data/n1"`,
   ]],
   ["a data directory that is taken in other words", (c) => c.nodes[1].data = "data/x/../n1/", [
-    `nodes[1].data is "data/n1/", ` +
+    `nodes[1].data is "data/n1", ` +
     `expected a directory apart from nodes[0].data, which is "data/n1"`,
   ]],
   ["a data directory inside another", (c) => c.nodes[2].data = "data/n1/deep", [
@@ -142,6 +168,19 @@ const SPOILED: [name: string, spoil: Spoil, problems: string[]][] = [
   ]],
   ["a data directory around another", (c) => c.nodes[2].data = "data", [
     `nodes[2].data is "data", expected a directory apart from nodes[0].data, which is "data/n1"`,
+  ]],
+  ["the folder of the config as a data directory", (c) => c.nodes[0].data = ".", [
+    `nodes[0].data is ".", expected a directory that does not contain the config file`,
+    ...apartFrom(".", "data/n2", "data/n3"),
+  ]],
+  ["the root as a data directory", (c) => c.nodes[0].data = "/", [
+    `nodes[0].data is "/", expected a directory that does not contain the config file`,
+    ...apartFrom("/", "data/n2", "data/n3"),
+  ]],
+  ["a data directory around the config", (c) => c.nodes[2].data = "../", [
+    `nodes[2].data is "..", expected a directory that does not contain the config file`,
+    `nodes[2].data is "..", ` +
+    `expected a directory apart from nodes[0].data, which is "data/n1"`,
   ]],
   ["several faults", (c) => {
     c.router.port = -1;
@@ -153,6 +192,14 @@ const SPOILED: [name: string, spoil: Spoil, problems: string[]][] = [
     `nodes[1].id is "n2", expected another id than nodes[0]`,
   ]],
 ];
+
+/** What is wrong with the nodes from the second on when the first has all of their data. */
+function apartFrom(data: string, ...inside: string[]): string[] {
+  return inside.map((other, i) =>
+    `nodes[${i + 1}].data is "${other}", ` +
+    `expected a directory apart from nodes[0].data, which is "${data}"`
+  );
+}
 
 for (const [name, spoil, problems] of SPOILED) {
   Deno.test(`parseConfig() refuses ${name}`, () => {
@@ -194,6 +241,27 @@ Deno.test("parseConfig() cuts a long value short in its message", () => {
 Deno.test("parseConfig() takes a relative data path from the folder of the file", () => {
   const { nodes } = parseConfig(JSON.stringify(goodConfig()), "conf/cluster.json");
   assertEquals(nodes.map((node) => node.data), ["conf/data/n1", "conf/data/n2", "conf/data/n3"]);
+});
+
+Deno.test("parseConfig() takes the slash from the end of a data path", () => {
+  const config = goodConfig();
+  config.nodes[0].data = "data/n1/";
+  config.nodes[1].data = "data/n2//./";
+  config.nodes[2].data = "/elsewhere/n3///";
+  const { nodes } = parseConfig(JSON.stringify(config), "conf/cluster.json");
+  assertEquals(nodes.map((node) => node.data), [
+    "conf/data/n1",
+    "conf/data/n2",
+    "/elsewhere/n3",
+  ]);
+});
+
+Deno.test("parseConfig() accepts ids of any letters and digits", () => {
+  for (const id of ["0", "Z", "n-1", "n_1-", "routers", "Cluster", "a".repeat(32)]) {
+    const config = goodConfig();
+    config.nodes[0].id = id;
+    assertEquals(problemsOf(JSON.stringify(config)), [], id);
+  }
 });
 
 Deno.test("parseConfig() leaves an absolute data path where it is", () => {
