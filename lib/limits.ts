@@ -38,6 +38,11 @@ export const WAITING_PER_NODE_MAX = 4096;
  * unit takes one or two bytes of memory.
  */
 export const WAITING_TEXT_PER_NODE_MAX = 8 * 1024 * 1024;
+/**
+ * Bytes that may wait in the router to leave for one node, also of requests that were given up;
+ * above that, one more is refused.
+ */
+export const UNSENT_PER_NODE_BYTES_MAX = 64 * 1024 * 1024;
 /** Writes that may wait for the log of a node; one more is refused at once. */
 export const WAITING_WRITES_MAX = 4096;
 /** Bytes of commands that may wait for the log of a node; so much can stand in one batch. */
@@ -45,10 +50,7 @@ export const WAITING_WRITE_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Bytes of answers to writes after which a node lets some leave before it makes more. */
 export const ANSWER_BYTES_PER_TURN = 8 * 1024 * 1024;
-/**
- * Unsent bytes above which a node closes a link, since its peer has stopped reading, and a router
- * refuses what is for this node, which reads too slowly.
- */
+/** Unsent reply bytes above which a link is closed: its peer has stopped reading. */
 export const LINK_BACKLOG_BYTES_END = 64 * 1024 * 1024;
 
 /** How long the router tries to have a request answered, in milliseconds. */

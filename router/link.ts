@@ -10,9 +10,10 @@
  * node that has been down for longer than a request may wait is answered for at once.
  *
  * The router reads replies however much waits to leave: a node that has large ones to send reads
- * nothing until they are taken. What bounds its memory is that it refuses requests, once too many of
- * a node wait for an answer (`WAITING_PER_NODE_MAX`, `WAITING_TEXT_PER_NODE_MAX`), or too many bytes
- * to leave (`LINK_BACKLOG_BYTES_END`): those of requests that were given up still leave.
+ * nothing until they are taken. What bounds the memory of a link is that it refuses requests: while
+ * too many wait for an answer (`WAITING_PER_NODE_MAX`, `WAITING_TEXT_PER_NODE_MAX`), or too many
+ * bytes wait to leave (`UNSENT_PER_NODE_BYTES_MAX`), which those of a request that was given up do
+ * as well.
  *
  * @module
  */
@@ -29,11 +30,11 @@ import {
 } from "../lib/key_value.ts";
 import {
   CONNECT_TIMEOUT_MS,
-  LINK_BACKLOG_BYTES_END,
   PROBE_TIMEOUT_MS,
   RECONNECT_MS_MAX,
   RECONNECT_MS_MIN,
   REQUEST_TIMEOUT_MS,
+  UNSENT_PER_NODE_BYTES_MAX,
   WAITING_PER_NODE_MAX,
   WAITING_TEXT_PER_NODE_MAX,
 } from "../lib/limits.ts";
@@ -198,7 +199,7 @@ export class Link implements KeyValue {
       throw this.#unavailable(`has ${this.#pending.size} requests waiting already`, type);
     }
     const backlog = this.#connection?.backlog ?? 0;
-    if (backlog > LINK_BACKLOG_BYTES_END) {
+    if (backlog > UNSENT_PER_NODE_BYTES_MAX) {
       throw this.#unavailable(`has ${backlog} bytes of requests to read already`, type);
     }
   }

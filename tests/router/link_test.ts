@@ -8,10 +8,10 @@ import {
 } from "../../lib/key_value.ts";
 import {
   CONNECT_TIMEOUT_MS,
-  LINK_BACKLOG_BYTES_END,
   LINK_BACKLOG_BYTES_MAX,
   PROBE_TIMEOUT_MS,
   REQUEST_TIMEOUT_MS,
+  UNSENT_PER_NODE_BYTES_MAX,
   WAITING_PER_NODE_MAX,
 } from "../../lib/limits.ts";
 import { FrameType } from "../../lib/link_protocol.ts";
@@ -244,10 +244,10 @@ Deno.test("Link refuses requests while a node that still answers reads too few",
       clock.advance(REQUEST_TIMEOUT_MS / 2);
     }
     await turns(1);
-    assert(seq * value.length < 2 * LINK_BACKLOG_BYTES_END, "refused in time");
+    assert(seq * value.length < 2 * UNSENT_PER_NODE_BYTES_MAX, "refused in time");
   }
   const backlog = Number((refused as string[])[1]);
-  assert(backlog < LINK_BACKLOG_BYTES_END + 2 * value.length, `backlog ${backlog}`);
+  assert(backlog < UNSENT_PER_NODE_BYTES_MAX + 2 * value.length, `backlog ${backlog}`);
   clock.advance(REQUEST_TIMEOUT_MS);
   await link.close();
   await reading;
