@@ -61,11 +61,16 @@ export async function startNode(
     }),
   );
 
+  // Closed at the same time, since each may have to wait for its peers.
+  const servers: { close(): Promise<void> }[] = [];
+  resources.defer(async () => {
+    await Promise.all(servers.map((server) => server.close()));
+  });
   const links = serveLinks(config, new LinkServer(node, config.id, systemClock), report);
-  resources.defer(links.close);
+  servers.push(links);
   const { host: hostname, port } = config;
   const server = serveHttp({ hostname, port, report }, createHandler(node, systemClock));
-  resources.defer(() => server.close());
+  servers.push(server);
 
   const owned = resources.move();
   return {
@@ -92,6 +97,7 @@ function serveLinks(
   const serving = new Set<Promise<void>>();
   const accepting = acceptEach(listener, failures, (connection) => {
     connection.setNoDelay(true);
+    connection.setKeepAlive(true); // a router whose machine is gone does not hold its place for ever
     const served = links.serve(connection).finally(() => serving.delete(served));
     serving.add(served);
   });

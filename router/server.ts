@@ -52,6 +52,7 @@ function openLink(node: NodeConfig): Link {
       const { host: hostname, linkPort: port } = node;
       const connection = await Deno.connect({ hostname, port, signal });
       connection.setNoDelay(true);
+      connection.setKeepAlive(true); // also while nobody asks, a node that is gone is noticed
       return connection;
     },
     clock: systemClock,

@@ -7,7 +7,9 @@
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import type { ClusterConfig } from "../../lib/config.ts";
 import { LINKS_MAX } from "../../lib/limits.ts";
+import { FrameType, LINK_VERSION } from "../../lib/link_protocol.ts";
 import { residentBytes } from "../../tasks/bench/resident_memory.ts";
+import { STOP_MS_MAX } from "../../tasks/supervise/supervisor.ts";
 import {
   type MainProcess,
   startMain,
@@ -169,6 +171,33 @@ Deno.test("clients that do not take their answers do not hold up others", async 
     await servers.assertMemoryBelow(600 * MiB);
   }
 });
+
+Deno.test("a node stops in time although a client and a router take nothing", async () => {
+  await using servers = await Servers.start();
+  const { nodePort, linkPort } = servers;
+  assert(await servers.isWritten(nodePort, "v".repeat(1_000_000)));
+  const unfinished = "POST /put HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n{";
+  await using _client = await holdConnections(nodePort, 1, unfinished);
+  const reads = frame(FrameType.get, "k2").repeat(40); // 40 MB of answers
+  await using _router = await holdConnections(
+    linkPort,
+    1,
+    frame(FrameType.hello, `sixpaths${String.fromCharCode(LINK_VERSION)}n1`) + reads,
+  );
+  const takesReads = async () => {
+    const metrics = await fetch(`http://127.0.0.1:${nodePort}/metrics`);
+    return (await metrics.json()).get_total > 8;
+  };
+  await waitFor("the node has read as many as its link holds", takesReads);
+  servers.node.kill("SIGTERM");
+  assertEquals((await servers.node.exit(STOP_MS_MAX)).code, 0);
+});
+
+/** A frame on a link, as text of bytes; its id is 1. */
+function frame(type: number, payload: string): string {
+  const length = payload.length + 5;
+  return String.fromCharCode(length, 0, 0, 0, 1, 0, 0, 0, type) + payload;
+}
 
 /** Allows a process that many open files; Deno itself raises what may be raised. */
 function withOpenFiles(count: number): StartOptions {
