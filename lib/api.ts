@@ -103,7 +103,7 @@ async function write(
   request: Request,
   kind: CommandKind,
 ): Promise<Response> {
-  checkSender(request.headers);
+  checkSender(request);
   const command = parseCommand(await bodies.read(request), kind);
   return resultResponse(command, await service.write(command));
 }

@@ -32,8 +32,8 @@ const DELETE_FIELDS = ["client", "seq", "key"];
  *
  * @throws {BadRequestError}
  */
-export function checkSender(headers: Headers): void {
-  const host = headers.get("host") ?? "";
+export function checkSender({ headers, url }: Request): void {
+  const host = headers.get("host") ?? url.split("/", 3)[2]; // HTTP/2 has it in the URL alone
   if (/[/?#\\]/.test(host)) {
     throw new BadRequestError(
       `Header "Host" is ${quote(host)}, expected a host name or an IP address, and its port`,

@@ -129,6 +129,14 @@ testFronts("answers writes with the value that was there before", async (front) 
   assertEquals(await front.delete(5, "k"), applied(5, ""));
 });
 
+testFronts("knows its own pages without a header Host, as in HTTP/2", async (front) => {
+  const body = `{"client":"c","seq":1,"key":"k","value":"v"}`;
+  for (const [origin, status] of [["http://other", 403], ["http://memory", 200]] as const) {
+    const response = await front.send("/put", { method: "POST", body, headers: { origin } });
+    assertEquals((await answerOf(response)).status, status, origin);
+  }
+});
+
 testFronts("answers a read with the value or with 404", async (front) => {
   const missing = { status: 404, body: `{"error":"Key is not in the store"}` };
   assertEquals(await front.read("k"), missing);
