@@ -97,7 +97,7 @@ function serveLinks(
   const serving = new Set<Promise<void>>();
   const accepting = acceptEach(listener, failures, (connection) => {
     connection.setNoDelay(true);
-    connection.setKeepAlive(true); // a router whose machine is gone does not hold its place for ever
+    connection.setKeepAlive(true); // a router whose machine is gone gives up its place
     const served = links.serve(connection).finally(() => serving.delete(served));
     serving.add(served);
   });

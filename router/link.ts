@@ -158,9 +158,9 @@ export class Link implements KeyValue {
   }
 
   /**
-   * Asks although the link is full: a node that has much to do is not down. That costs little, since
-   * there is at most one probe of each type at a time, which all share who ask for it meanwhile; the
-   * last of them may wait for less than `PROBE_TIMEOUT_MS`.
+   * Asks even when the link is full: a node that has much to do is not down. There is at most one
+   * probe of each type at a time; whoever asks for it meanwhile shares its answer, and the rest of
+   * its `PROBE_TIMEOUT_MS`.
    */
   #probe(type: number): Promise<unknown> {
     if (!this.#up) return Promise.reject(this.#unavailable("is down", type));
