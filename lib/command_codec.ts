@@ -26,7 +26,10 @@ import { CLIENT_BYTES_MAX, COMMAND_BYTES_MAX, KEY_BYTES_MAX, SEQ_MAX } from "./l
 /** Bytes before the texts. */
 export const COMMAND_HEADER_BYTES = 20;
 
-/** Appends `command` to `writer`. Trusts that the sizes were checked. */
+/**
+ * Appends `command` to `writer`. Trusts that the sizes were checked: of others it makes what
+ * {@linkcode CommandCursor.moveTo} refuses, or another length than it says.
+ */
 export function encodeCommand(writer: ByteWriter, command: Command): void {
   const start = writer.length;
   writer.uint32(command.kind);
@@ -98,7 +101,8 @@ export class CommandCursor {
         `key ${this.valueStart - this.keyStart} bytes, value ${
           this.end - this.valueStart
         } bytes, ` +
-        `seq ${this.seq}, ends at ${this.end} of ${limit}`,
+        `seq ${this.seq}, ${this.end - this.start} bytes of ${limit - this.start} and of at most ` +
+        `${COMMAND_BYTES_MAX}`,
     );
   }
 }

@@ -38,7 +38,10 @@ export type Outcome = typeof Outcome[keyof typeof Outcome];
 /** The answer to a {@linkcode Command}. */
 export interface Result {
   readonly outcome: Outcome;
-  /** Position of the write in the log of its node, from 1; for `stale` that of the refusal. */
+  /**
+   * Position of the write in the log of its node, from 1; for `stale` that of the refusal, or 0 if
+   * that is not in the log.
+   */
   readonly logIndex: number;
   /** The value that was overwritten or deleted; `""` if there was none, `null` if forgotten. */
   readonly prevValue: string | null;

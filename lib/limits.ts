@@ -50,8 +50,11 @@ export const WAITING_WRITE_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Bytes of answers to writes after which a node lets some leave before it makes more. */
 export const ANSWER_BYTES_PER_TURN = 8 * 1024 * 1024;
-/** Unsent reply bytes above which a link is closed: its peer has stopped reading. */
-export const LINK_BACKLOG_BYTES_END = 64 * 1024 * 1024;
+/**
+ * Bytes that may wait to leave on a link: above that a node makes no more answers to writes until
+ * they have left, for `DRAIN_MS` at most, and then closes the link.
+ */
+export const ANSWER_BACKLOG_BYTES_MAX = 2 * LINK_BACKLOG_BYTES_MAX;
 
 /** How long the router tries to have a request answered, in milliseconds. */
 export const REQUEST_TIMEOUT_MS = 5000;

@@ -10,6 +10,8 @@
  */
 import { getUint53 } from "../lib/byte_writer.ts";
 import { CommandCursor } from "../lib/command_codec.ts";
+import { errorMessage } from "../lib/error_message.ts";
+import { UnreadableRecordError } from "./damage.ts";
 
 /** Bytes before the first command. */
 export const BATCH_HEADER_BYTES = 8;
@@ -19,7 +21,11 @@ export function batchTime(body: Uint8Array): number {
   return getUint53(new DataView(body.buffer, body.byteOffset), 0);
 }
 
-/** Visits the commands of a batch in order, all through one cursor. Returns how many they were. */
+/**
+ * Visits the commands of a batch in order, all through one cursor. Returns how many they were.
+ *
+ * @throws {UnreadableRecordError} The next one is not a command; those before it were visited.
+ */
 export function forEachCommand(
   body: Uint8Array,
   firstIndex: number,
@@ -28,8 +34,16 @@ export function forEachCommand(
   const command = new CommandCursor(body);
   let index = firstIndex;
   for (let start = BATCH_HEADER_BYTES; start < body.length; start = command.end) {
-    command.moveTo(start, body.length);
+    moveTo(command, start, body.length, index);
     visit(command, index++);
   }
   return index - firstIndex;
+}
+
+function moveTo(command: CommandCursor, start: number, limit: number, index: number): void {
+  try {
+    command.moveTo(start, limit);
+  } catch (error) {
+    throw new UnreadableRecordError(index, errorMessage(error));
+  }
 }

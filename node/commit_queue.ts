@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { CommandCursor } from "../lib/command_codec.ts";
@@ -23,27 +24,81 @@ import type { Admission } from "./admission.ts";
 import { BATCH_HEADER_BYTES, forEachCommand } from "./batch.ts";
 import { isRefusal, type Log, type Refusal } from "./log.ts";
 
-/** Gets the answer to one write: its result, or why there is none. */
-export type Reply = (result: Result | null, error: unknown) => void;
+/**
+ * Gets the answer to one write, once: its result, or why there is none. If it returns a promise,
+ * the answers after it wait for that: this one, and those before it, take long to leave.
+ */
+export type Reply = (result: Result | null, error: unknown) => Promise<void> | void;
 
 /** Writes that go to the log together. */
 class Batch {
   readonly bytes = new ByteWriter(64 * 1024);
   readonly replies: Reply[] = [];
+  #cursor = new CommandCursor(this.bytes.buffer);
 
   constructor() {
     this.clear();
+  }
+
+  /** Reads the commands. Not to be moved by two at the same time. */
+  get cursor(): CommandCursor {
+    const { buffer } = this.bytes;
+    if (this.#cursor.bytes !== buffer) this.#cursor = new CommandCursor(buffer);
+    return this.#cursor;
+  }
+
+  /**
+   * Appends the command that `encode` writes.
+   *
+   * @throws {RangeError} It is not one command: once in the log, it would stop every replay.
+   * Nothing was appended; so too with what `encode` throws.
+   */
+  add(encode: (bytes: ByteWriter) => void, reply: Reply): void {
+    const { bytes } = this;
+    const start = bytes.length;
+    try {
+      encode(bytes);
+      const { cursor } = this;
+      cursor.moveTo(start, bytes.length);
+      if (cursor.end !== bytes.length) {
+        throw new RangeError(
+          `Command has ${cursor.end - start} bytes, expected ${bytes.length - start}`,
+        );
+      }
+    } catch (error) {
+      bytes.truncate(start); // half a command would make the whole batch unreadable
+      throw error;
+    }
+    this.replies.push(reply);
+  }
+
+  /** Takes the reply to a write out: nobody else gets it. */
+  take(index: number): Reply {
+    const reply = this.replies[index];
+    this.replies[index] = isAnswered;
+    return reply;
   }
 
   clear(): void {
     this.bytes.clear(BUFFER_BYTES_KEPT);
     this.bytes.uint53(0); // the time, set when the batch is closed
     this.replies.length = 0;
+    this.#cursor = this.cursor; // the old one would keep a buffer that was let go
   }
 }
 
+/** Stands where a reply was taken out. */
+const isAnswered: Reply = () => {};
+
 /** A buffer that an unusual batch made larger than this is freed afterwards. */
 const BUFFER_BYTES_KEPT = 1024 * 1024;
+
+/**
+ * Commands, and bytes of them, after which the event loop gets a turn while a batch is applied: so
+ * no batch keeps reads waiting for more than a few milliseconds.
+ */
+const COMMANDS_PER_TURN = 512;
+const COMMAND_BYTES_PER_TURN = 1024 * 1024;
 
 export interface CommitQueueOptions {
   readonly log: Log;
@@ -54,7 +109,7 @@ export interface CommitQueueOptions {
   readonly admission: Pick<Admission, "passes" | "refusalOf">;
   /** Applies a durable command and answers it. */
   readonly apply: (command: CommandCursor, index: number) => Result;
-  /** The result of a command that was applied before; null if it was not. */
+  /** The result of a command that would not be applied if it were now; null if it would. */
   readonly recall: (command: CommandCursor) => Result | null;
   /** Called when a batch is answered; the next one waits for what it returns. */
   readonly betweenBatches: () => Promise<void> | void;
@@ -102,6 +157,7 @@ export class CommitQueue {
    * or when the log has refused it or failed.
    *
    * @throws {UnavailableError} Too many writes wait, or the log has failed. Nothing was added.
+   * @throws {RangeError} What `encode` appended is not one command. Nothing was added.
    */
   submit(encode: (bytes: ByteWriter) => void, reply: Reply): void {
     const { bytes, replies } = this.#gathering;
@@ -112,14 +168,7 @@ export class CommitQueue {
         `Too much waits for the log: ${replies.length} writes of ${bytes.length} bytes`,
       );
     }
-    const before = bytes.length;
-    try {
-      encode(bytes);
-    } catch (error) {
-      bytes.truncate(before); // half a command would make the whole batch unreadable
-      throw error;
-    }
-    replies.push(reply);
+    this.#gathering.add(encode, reply);
     if (this.#running) return;
     this.#running = true;
     // Not at once: the other requests that arrived in this turn of the event loop come along.
@@ -144,7 +193,7 @@ export class CommitQueue {
         await this.#commit();
         await this.#options.betweenBatches();
         // The answers leave first, and the writes that they bring in return join the next batch.
-        await new Promise<void>((resolve) => this.#options.clock.afterTurn(resolve));
+        await this.#turn();
       }
     } catch (error) {
       this.#stop(error);
@@ -175,44 +224,65 @@ export class CommitQueue {
     }
     this.#refusal = null;
     this.#batches++;
-    await this.#answer(batch, firstIndex);
-    batch.clear();
+    await this.#answer(batch, (command, i) => this.#options.apply(command, firstIndex + i), null);
   }
 
   /**
-   * Applies what is durable and answers it. Small commands can have large answers (a retry returns
-   * the value that it overwrote once), so it yields after `ANSWER_BYTES_PER_TURN` to let them
-   * leave.
+   * Gives each write of a batch the result that `resultOf` has for it, or else the refusal. Takes
+   * more than one turn of the event loop if that is much work, or the answers are large: small
+   * commands can have large ones (a retry returns the value that it overwrote once), and they
+   * leave between turns. Nothing else is applied meanwhile.
    */
-  async #answer({ bytes, replies }: Batch, firstIndex: number): Promise<void> {
-    const { apply, clock } = this.#options;
-    const body = bytes.written();
-    const command = new CommandCursor(body);
+  async #answer(
+    batch: Batch,
+    resultOf: (command: CommandCursor, i: number) => Result | null,
+    refusal: Refusal | null,
+  ): Promise<void> {
+    const command = batch.cursor;
+    const end = batch.bytes.length;
+    let commands = 0;
+    let commandBytes = 0;
     let answerBytes = 0;
-    for (let start = BATCH_HEADER_BYTES, i = 0; start < body.length; start = command.end, i++) {
-      command.moveTo(start, body.length);
-      const result = apply(command, firstIndex + i);
-      replies[i](result, null);
-      answerBytes += result.prevValue === null ? 0 : result.prevValue.length;
-      if (answerBytes < ANSWER_BYTES_PER_TURN) continue;
-      answerBytes = 0;
-      await new Promise<void>((resolve) => clock.afterTurn(resolve));
+    for (let start = BATCH_HEADER_BYTES, i = 0; start < end; start = command.end, i++) {
+      command.moveTo(start, end);
+      const result = resultOf(command, i);
+      const relief = batch.take(i)(result, result === null ? refusal : null);
+      commands++;
+      commandBytes += command.end - start;
+      if (result !== null && result.prevValue !== null) answerBytes += result.prevValue.length;
+      const isTurnOver = commands >= COMMANDS_PER_TURN || answerBytes >= ANSWER_BYTES_PER_TURN ||
+        commandBytes >= COMMAND_BYTES_PER_TURN;
+      if (relief !== undefined) await relief;
+      else if (isTurnOver && command.end < end) await this.#turn();
+      else continue;
+      commands = commandBytes = answerBytes = 0;
     }
+    batch.clear();
+  }
+
+  #turn(): Promise<void> {
+    return new Promise((resolve) => this.#options.clock.afterTurn(resolve));
   }
 
   /** Refuses the writes that memory has no room for. False if no others are left. */
-  #admit({ bytes, replies }: Batch): boolean {
+  #admit(batch: Batch): boolean {
     const { admission } = this.#options;
+    const { bytes, replies } = batch;
     if (admission.passes(bytes.length)) return true;
     let end = BATCH_HEADER_BYTES;
     let admitted = 0;
+    const identities = new Set<string>();
     // Here and not on arrival: all that came before is applied, so it is known what is new.
     forEachCommand(bytes.written(), 0, (command, index) => {
-      const refusal = admission.refusalOf(command);
-      if (refusal !== null) return replies[index](null, refusal);
+      const identity = identityOf(command);
+      // What repeats a write of this very batch will find that one applied, and add nothing.
+      const refusal = identities.has(identity) ? null : admission.refusalOf(command);
+      const reply = batch.take(index);
+      if (refusal !== null) return void reply(null, refusal);
+      identities.add(identity);
       bytes.buffer.copyWithin(end, command.start, command.end);
       end += command.end - command.start;
-      replies[admitted++] = replies[index];
+      replies[admitted++] = reply;
     });
     bytes.truncate(end);
     replies.length = admitted;
@@ -220,18 +290,18 @@ export class CommitQueue {
   }
 
   /**
-   * Answers a batch that the log did not take. A write in it that was applied before, and is sent
-   * again, gets its result all the same: so who is refused knows that it was not applied.
+   * Answers a batch that the log did not take. A write in it that was or may have been applied
+   * before, and is sent again, gets its result all the same: so who is refused knows that it was
+   * not applied.
    */
-  #refuse(batch: Batch, refusal: Refusal): void {
+  #refuse(batch: Batch, refusal: Refusal): Promise<void> {
     this.#refusal = refusal;
-    const { replies } = batch;
-    forEachCommand(batch.bytes.written(), 0, (command, index) => {
+    const recall = (command: CommandCursor) => {
       const result = this.#options.recall(command);
       if (result === null && refusal instanceof InsufficientStorageError) this.#diskFull++;
-      replies[index](result, result === null ? refusal : null);
-    });
-    batch.clear();
+      return result;
+    };
+    return this.#answer(batch, recall, refusal);
   }
 
   /** Nothing is acknowledged after a failure: whether the last batch is durable is unknown. */
@@ -241,10 +311,18 @@ export class CommitQueue {
       "Node has stopped: its log failed, so it is unknown whether this write is durable",
       { cause: error },
     );
+    this.#reportFailure(error);
     for (const batch of [this.#committing, this.#gathering]) {
-      for (const reply of batch.replies) reply(null, unavailable);
+      for (let i = 0; i < batch.replies.length; i++) batch.take(i)(null, unavailable);
       batch.clear();
     }
-    this.#reportFailure(error);
   }
+}
+
+/** Tells writes apart as sessions do: by client and sequence number. */
+function identityOf({ bytes, clientStart, keyStart, seq }: CommandCursor): string {
+  const { buffer, byteOffset, byteLength } = bytes;
+  return `${seq} ${
+    Buffer.from(buffer, byteOffset, byteLength).toString("latin1", clientStart, keyStart)
+  }`;
 }

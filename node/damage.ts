@@ -5,6 +5,21 @@
  * @module
  */
 
+/**
+ * A batch has a record that is none, though its checksum is right: it was written by a bug. Who
+ * knows where it stands makes a {@linkcode DamageError} of it.
+ */
+export class UnreadableRecordError extends Error {
+  override name = "UnreadableRecordError";
+  /** Of the first record that cannot be read; those before it could. */
+  readonly index: number;
+
+  constructor(index: number, reason: string) {
+    super(`record ${index} cannot be read: ${reason}`);
+    this.index = index;
+  }
+}
+
 /** Data on disk is not what was written. */
 export class DamageError extends Error {
   override name = "DamageError";

@@ -32,6 +32,8 @@ import {
 /** A frame that is intact. */
 export interface IntactFrame {
   readonly header: FrameHeader;
+  /** In bytes from the start of the file. */
+  readonly offset: number;
   readonly body: Uint8Array;
 }
 
@@ -73,7 +75,7 @@ export function* walkFrames(bytes: Uint8Array): Generator<IntactFrame | BrokenSt
     if (isWhole && chains.some((chain) => bodyMatches(bytes, offset, header, chain))) {
       const body = new Uint8Array(header.bodyLength);
       copyBody(bytes, offset, header.bodyLength, body);
-      yield { header, body };
+      yield { header, offset, body };
     } else {
       yield brokenStretch(bytes, offset, Math.min(next, bytes.length), header);
     }

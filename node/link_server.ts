@@ -8,9 +8,13 @@ import { errorMessage } from "../lib/error_message.ts";
 import type { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { atMostDrainTime } from "../lib/drain.ts";
-import { CommandCursor } from "../lib/command_codec.ts";
 import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
-import { HELLO_TIMEOUT_MS, LINK_BACKLOG_BYTES_END, LINKS_MAX } from "../lib/limits.ts";
+import {
+  ANSWER_BACKLOG_BYTES_MAX,
+  HELLO_TIMEOUT_MS,
+  LINKS_MAX,
+  REQUEST_TIMEOUT_MS,
+} from "../lib/limits.ts";
 import { encodeResult, FrameType, helloRefusal } from "../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../lib/wire.ts";
 import type { Node } from "./node.ts";
@@ -34,7 +38,7 @@ export class LinkServer {
   async serve(duplex: Duplex): Promise<void> {
     if (!this.#makeRoom()) return duplex.close();
     const wire = new Wire(duplex, this.#clock);
-    const connection = new Connection(wire, this.#node, this.#nodeId);
+    const connection = new Connection(wire, this.#node, this.#nodeId, this.#clock);
     this.#connections.add(connection);
     const cancel = this.#clock.after(HELLO_TIMEOUT_MS, () => {
       if (!connection.welcomed) wire.close();
@@ -55,18 +59,21 @@ export class LinkServer {
   }
 
   /**
-   * Ends the oldest link that is not welcome yet if there are as many links as there may be. False
-   * if all are welcome: those are routers, and go on.
+   * Ends a link if there are as many as there may be: the oldest that is not welcome yet, or else
+   * the one that has been silent for longest. False if all have asked for something of late.
    */
   #makeRoom(): boolean {
     if (this.#connections.size < LINKS_MAX) return true;
-    for (const connection of this.#connections) {
-      if (connection.welcomed) continue;
-      connection.wire.close();
-      this.#connections.delete(connection);
-      return true;
-    }
-    return false;
+    const connections = [...this.#connections];
+    const ended = connections.find(({ welcomed }) => !welcomed) ?? mostSilent(connections);
+    // A router that has said nothing for so long waits for no answer any more. If it is there at
+    // all, it comes back.
+    const isNeeded = ended.welcomed &&
+      this.#clock.monotonic() - ended.heardAtMs <= REQUEST_TIMEOUT_MS;
+    if (isNeeded) return false;
+    ended.wire.close();
+    this.#connections.delete(ended);
+    return true;
   }
 
   /** Takes no more requests, answers those it took, then ends all links. */
@@ -81,19 +88,29 @@ export class LinkServer {
   }
 }
 
+function mostSilent(connections: readonly Connection[]): Connection {
+  return connections.reduce((one, other) => other.heardAtMs < one.heardAtMs ? other : one);
+}
+
 /** What one link has said so far, and its replies. */
 class Connection {
   readonly wire: Wire;
   readonly #node: Node;
   readonly #nodeId: string;
+  readonly #clock: Clock;
   /** Whether it has said the right hello: what is at the other end is a router. */
   welcomed = false;
-  #command: CommandCursor | undefined;
+  /** When it began or sent its last frame, as the monotonic clock has it. */
+  heardAtMs: number;
+  /** Resolves when the answers to writes, of which too many wait, have left. */
+  #relief: Promise<void> | undefined;
 
-  constructor(wire: Wire, node: Node, nodeId: string) {
+  constructor(wire: Wire, node: Node, nodeId: string, clock: Clock) {
     this.wire = wire;
     this.#node = node;
     this.#nodeId = nodeId;
+    this.#clock = clock;
+    this.heardAtMs = clock.monotonic();
   }
 
   /** @throws {RangeError} It is not a frame that a router sends. */
@@ -104,6 +121,7 @@ class Connection {
     start: number,
     end: number,
   ): void {
+    this.heardAtMs = this.#clock.monotonic();
     if (!this.welcomed) return this.#hello(type, id, bytes, start, end);
     switch (type) {
       case FrameType.get:
@@ -146,27 +164,30 @@ class Connection {
   }
 
   #write(id: number, bytes: Uint8Array, start: number, end: number): void {
-    if (this.#command?.bytes !== bytes) this.#command = new CommandCursor(bytes);
-    this.#command.moveTo(start, end); // refuses what is not a command, before it gets near the log
-    if (this.#command.end !== end) {
-      throw new RangeError(`Command ends at ${this.#command.end}, frame at ${end}`);
-    }
     try {
       const encode = (writer: ByteWriter) => writer.bytes(bytes, start, end);
       this.#node.writeEncoded(encode, (result, error) => this.#reply(id, result, error));
     } catch (error) {
-      this.#reply(id, null, error);
+      this.#fail(id, error); // unless it is not a command, which ends the link
     }
   }
 
-  #reply(id: number, result: Result | null, error: unknown): void {
-    // Answers to writes cannot be held back. A router takes them, and asks again where it does not.
-    if (this.wire.backlog > LINK_BACKLOG_BYTES_END) this.wire.close();
+  /** The promise that it returns when too much waits to leave holds back further answers. */
+  #reply(id: number, result: Result | null, error: unknown): Promise<void> | void {
     if (this.wire.closed) return;
     if (result === null) return this.#fail(id, error);
     const writer = this.wire.beginFrame(FrameType.result, id);
     encodeResult(writer, result);
     this.wire.endFrame();
+    if (this.wire.backlog > ANSWER_BACKLOG_BYTES_MAX) return this.#relief ??= this.#relieve();
+  }
+
+  /** Lets all leave that waits. A peer that does not take it in time is gone, or never reads. */
+  async #relieve(): Promise<void> {
+    let hasLeft = false;
+    await atMostDrainTime(this.#clock, this.wire.flush().then(() => hasLeft = true));
+    if (!hasLeft) this.wire.close();
+    this.#relief = undefined;
   }
 
   #fail(id: number, error: unknown): void {

@@ -7,7 +7,10 @@
  */
 import { InsufficientStorageError, UnavailableError } from "../lib/key_value.ts";
 
-/** Called for each batch, in order. `body` is only valid during the call. */
+/**
+ * Called for each batch, in order. `body` is only valid during the call. What it throws as an
+ * `UnreadableRecordError` is damage where the batch stands.
+ */
 export type BatchVisitor = (body: Uint8Array, firstIndex: number, count: number) => void;
 
 /** Called for each part of a snapshot, in order. `body` is only valid during the call. */

@@ -5,7 +5,7 @@
  * @module
  */
 import { join } from "@std/path";
-import { DamageError } from "./damage.ts";
+import { DamageError, UnreadableRecordError } from "./damage.ts";
 import { type Disk, readFile } from "./disk.ts";
 import type { BatchVisitor } from "./log.ts";
 import {
@@ -77,7 +77,8 @@ export interface SegmentScanOptions {
 /**
  * Reads the segments with these names, of which there is at least one.
  *
- * @throws {DamageError} Anything is not as it was written; nothing after it was visited.
+ * @throws {DamageError} Anything is not as it was written, or the visitor cannot read it; nothing
+ * after it was visited.
  */
 export async function scanSegments(
   disk: Disk,
@@ -201,7 +202,12 @@ function scanFrames(
     const { bodyLength, count } = frame;
     if (body.length < bodyLength) body = new Uint8Array(bodyLength * 2);
     copyBody(bytes, tail, bodyLength, body);
-    visit(body.subarray(0, bodyLength), frame.firstIndex, count);
+    try {
+      visit(body.subarray(0, bodyLength), frame.firstIndex, count);
+    } catch (error) {
+      if (!(error instanceof UnreadableRecordError)) throw error;
+      throw new DamageError(path, tail, error.message);
+    }
     position.nextIndex += count;
     position.chain = frame.bodyChecksum;
     frames++;

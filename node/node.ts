@@ -127,9 +127,20 @@ export class Node implements Service {
 
   #apply(command: CommandCursor, index: number): Result {
     const outcome = this.#shard.apply(command, index);
+    this.#countWrite(command.kind, outcome);
+    return this.#shard.lastResult(index, outcome);
+  }
+
+  #recall(command: CommandCursor): Result | null {
+    const result = this.#shard.recall(command);
+    if (result !== null) this.#countWrite(command.kind, result.outcome);
+    return result;
+  }
+
+  #countWrite(kind: number, outcome: Outcome): void {
     switch (outcome) {
       case Outcome.applied:
-        if (command.kind === CommandKind.put) this.#puts++;
+        if (kind === CommandKind.put) this.#puts++;
         else this.#deletes++;
         break;
       case Outcome.stale:
@@ -141,14 +152,6 @@ export class Node implements Service {
       case Outcome.duplicate:
         this.#duplicates++;
     }
-    return this.#shard.lastResult(index, outcome);
-  }
-
-  #recall(command: CommandCursor): Result | null {
-    const result = this.#shard.recall(command);
-    if (result !== null) this.#duplicates++;
-    if (result?.outcome === Outcome.mismatch) this.#mismatches++;
-    return result;
   }
 
   /** See `state_hash.ts`; takes long. */

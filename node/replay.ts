@@ -5,6 +5,7 @@
  * @module
  */
 import { batchTime, forEachCommand } from "./batch.ts";
+import { UnreadableRecordError } from "./damage.ts";
 import type { LogVisitor } from "./log.ts";
 import type { SessionsOptions } from "./sessions.ts";
 import { Shard } from "./shard.ts";
@@ -41,16 +42,15 @@ export class Replay implements LogVisitor {
     this.#loader.skip();
   }
 
+  /** @throws {UnreadableRecordError} The records before that one are applied. */
   readonly batch = (body: Uint8Array, firstIndex: number, count: number): void => {
     this.#time = batchTime(body);
-    const found = forEachCommand(
-      body,
-      firstIndex,
-      (command, index) => this.shard.apply(command, index),
-    );
-    if (found !== count) {
-      throw new Error(`Batch at ${firstIndex} has ${found} records, not ${count}`);
-    }
-    this.#records += count;
+    const found = forEachCommand(body, firstIndex, (command, index) => {
+      this.shard.apply(command, index);
+      this.#records++;
+    });
+    if (found === count) return;
+    const index = firstIndex + Math.min(found, count - 1);
+    throw new UnreadableRecordError(index, `batch has ${found} records, expected ${count}`);
   };
 }

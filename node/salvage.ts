@@ -11,7 +11,7 @@
  */
 import { join } from "@std/path";
 import { checkMarker, openDataDirectory } from "./data_directory.ts";
-import { DamageError } from "./damage.ts";
+import { DamageError, UnreadableRecordError } from "./damage.ts";
 import { createFile, type Disk, readFile } from "./disk.ts";
 import { type BrokenStretch, fileHeaderOf, type IntactFrame, walkFrames } from "./frame_walk.ts";
 import {
@@ -225,7 +225,7 @@ class Salvager {
     else return this.#fault(`segment is of another log: ${name}`);
     for (const frame of walkFrames(bytes)) {
       if (frame.header === null) this.#note(name, frame);
-      else if (frame.header.kind === FrameKind.batch) this.#apply(frame);
+      else if (frame.header.kind === FrameKind.batch) this.#apply(name, frame);
       else if (frame.header.kind === FrameKind.seal) this.#end(name, frame.header.firstIndex);
     }
   }
@@ -252,11 +252,17 @@ class Salvager {
     };
   }
 
-  #apply({ header: { firstIndex, count }, body }: IntactFrame): void {
+  #apply(name: string, { header: { firstIndex, count }, offset, body }: IntactFrame): void {
     this.#reach(firstIndex);
     if (firstIndex !== this.#nextIndex) return; // older than what was applied already
-    this.replay.batch(body, firstIndex, count);
-    this.#nextIndex = firstIndex + count;
+    try {
+      this.replay.batch(body, firstIndex, count);
+      this.#nextIndex = firstIndex + count;
+    } catch (error) {
+      if (!(error instanceof UnreadableRecordError)) throw error;
+      this.#nextIndex = error.index;
+      this.#fault(`${error.message}: ${name} at byte ${offset}`, firstIndex + count - 1);
+    }
   }
 
   /** A seal: all records before `nextIndex` were there, and a segment after it. */

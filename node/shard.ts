@@ -73,11 +73,13 @@ export class Shard {
     return Math.max(0, entryBytes(valueStart - keyStart, end - valueStart) - before);
   }
 
-  /** The answer to a command that was applied and is remembered, or null. Changes nothing. */
+  /**
+   * The answer to a command that is not in the log, which {@linkcode apply} would not apply now; or
+   * null if it would. Changes nothing.
+   */
   recall(command: CommandCursor): Result | null {
     const outcome = this.#judge(command);
-    const isKnown = outcome === Outcome.duplicate || outcome === Outcome.mismatch;
-    return isKnown ? this.sessions.lastResult(outcome) : null;
+    return outcome === Outcome.applied ? null : this.lastResult(0, outcome);
   }
 
   /** The answer to the command that was applied last, at `index` and with `outcome`. */

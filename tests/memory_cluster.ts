@@ -28,7 +28,9 @@ export class MemoryNode {
     this.#clock = clock;
   }
 
-  async start({ storeBytesMax }: { storeBytesMax?: number } = {}): Promise<this> {
+  async start(
+    { storeBytesMax, fillBytes = 64 * 1024 }: { storeBytesMax?: number; fillBytes?: number } = {},
+  ): Promise<this> {
     const log = new FileLog({
       disk: this.disk,
       directory: this.id,
@@ -36,7 +38,7 @@ export class MemoryNode {
       randomId: () => crypto.getRandomValues(new Uint8Array(16)),
       existing: false,
       report: () => {},
-      fillBytes: 64 * 1024,
+      fillBytes,
     });
     this.node = await Node.start({ log, clock: this.#clock, hashKey: [3, 4], storeBytesMax });
     this.links = new LinkServer(this.node, this.id, this.#clock);

@@ -29,8 +29,6 @@ const STALE: Result = { outcome: Outcome.stale, logIndex: 0, prevValue: null };
 export class Model {
   readonly #values = new Map<string, string>();
   readonly #sessions = new Map<string, Session>();
-  /** Names of the writes that were refused as stale at least once. */
-  readonly #refused = new Set<string>();
 
   /** Applies the commands of a batch. */
   apply({ body, firstIndex }: RecordedBatch): void {
@@ -42,10 +40,7 @@ export class Model {
     const { kind, client, seq, key, value } = command;
     const session: Session = this.#sessions.get(client) ?? { top: 0, applied: new Map() };
     this.#sessions.set(client, session);
-    if (seq <= session.top - SESSION_WINDOW) {
-      this.#refused.add(nameOf(command));
-      return;
-    }
+    if (seq <= session.top - SESSION_WINDOW) return;
     if (session.applied.has(seq)) return;
     const prevValue = this.#values.get(key) ?? "";
     if (kind === CommandKind.put) this.#values.set(key, value);
@@ -72,10 +67,12 @@ export class Model {
 
   /** The only result of `command` with this outcome; null if there is none. */
   #expected(command: Command, outcome: Outcome): Result | null {
+    const session = this.#sessions.get(command.client);
     if (outcome === Outcome.stale) {
-      return this.#refused.has(nameOf(command)) ? STALE : null;
+      // Not only what stands in the log: a node whose disk is full refuses as stale all the same.
+      return session !== undefined && command.seq <= session.top - SESSION_WINDOW ? STALE : null;
     }
-    const applied = this.#sessions.get(command.client)?.applied.get(command.seq);
+    const applied = session?.applied.get(command.seq);
     if (applied === undefined) return null;
     const differs = outcome === Outcome.mismatch;
     return differs === isSame(applied.command, command) ? null : applied.result;

@@ -94,6 +94,21 @@ Deno.test("Node whose memory is full answers again what it applied before", asyn
   assertEquals(await writer.node.get("k1"), null);
 });
 
+Deno.test("Node whose memory is full knows a second copy of a write in its batch", async () => {
+  const writer = await Writer.start();
+  const count = await writer.fill();
+  await writer.delete("k0"); // makes room for one
+  const seq = ++writer.seq;
+  const copies = await Promise.all([1, 2, 3].map(() => writer.put("mine", VALUE, seq)));
+  const outcomes = copies.map(({ outcome }) => outcome);
+  assertEquals(outcomes, [Outcome.applied, Outcome.duplicate, Outcome.duplicate]);
+  // One that was refused stays so: its copies in the batch are no duplicates of anything.
+  const other = ++writer.seq;
+  const refused = await Promise.allSettled([1, 2].map(() => writer.put("other", VALUE, other)));
+  for (const one of refused) isFull((one as PromiseRejectedResult).reason);
+  assertEquals([writer.node.keys, writer.node.get("mine")], [count, VALUE]);
+});
+
 Deno.test("Node takes again what grows as soon as keys were deleted, over and over", async () => {
   const writer = await Writer.start();
   const count = await writer.fill();

@@ -7,6 +7,7 @@ import { isLocked, openDataDirectory } from "../../node/data_directory.ts";
 import { segmentName } from "../../node/log_format.ts";
 import { MemoryNode } from "../memory_cluster.ts";
 import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
+import { DIRECTORY, diskWithUnreadableRecord, openSmallNode, TOO_LARGE } from "./small_node.ts";
 
 const SEGMENT = join("n1", segmentName(1));
 const MARKER = join("n1", "NODE");
@@ -59,6 +60,16 @@ Deno.test("checkDirectory() names the first damage, and counts what comes before
   const { records, damage } = await checkDirectory(disk, "n1");
   assertInstanceOf(damage, DamageError);
   assertEquals([damage.file, damage.offset, records], [SEGMENT, offset, 4]);
+  assertEquals(bytesOf(disk), before);
+});
+
+Deno.test("checkDirectory() names an unreadable record, with which no node starts", async () => {
+  const { disk, offset } = await diskWithUnreadableRecord();
+  const { records, keys, damage } = await checkDirectory(disk, DIRECTORY);
+  const message = `Damage in "${SEGMENT}" at byte ${offset}: record 4 cannot be read: ${TOO_LARGE}`;
+  assertEquals([records, keys, damage?.message], [3, 3, message]);
+  const before = bytesOf(disk);
+  await assertRejects(() => openSmallNode(disk), DamageError, message);
   assertEquals(bytesOf(disk), before);
 });
 

@@ -9,11 +9,20 @@ import {
   type Result,
   UnavailableError,
 } from "../../lib/key_value.ts";
-import { ANSWER_BYTES_PER_TURN, DISK_RETRY_MS, WAITING_WRITES_MAX } from "../../lib/limits.ts";
+import {
+  ANSWER_BYTES_PER_TURN,
+  COMMAND_BYTES_MAX,
+  DISK_RETRY_MS,
+  KEY_BYTES_MAX,
+  SESSION_WINDOW,
+  WAITING_WRITES_MAX,
+} from "../../lib/limits.ts";
 import { batchTime } from "../../node/batch.ts";
 import { CommitQueue } from "../../node/commit_queue.ts";
 import type { Log } from "../../node/log.ts";
 import { ManualClock } from "../manual_clock.ts";
+import { noSpace, SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
+import { openSmallNode } from "./small_node.ts";
 
 /** A log that is durable when the test says so. */
 class HeldLog implements Log {
@@ -76,7 +85,10 @@ function setUp() {
   const applied: number[] = [];
   /** Writes with these numbers have large answers. */
   const large = new Set<number>();
+  /** Applying this one throws. */
+  const broken = { seq: 0 };
   const apply = (command: CommandCursor, index: number): Result => {
+    if (command.seq === broken.seq) throw new Error("Broken invariant");
     applied.push(command.seq);
     const prevValue = large.has(command.seq) ? LARGE_VALUE : "";
     return { outcome: Outcome.applied, logIndex: index, prevValue };
@@ -99,15 +111,15 @@ function setUp() {
     recall,
     betweenBatches: () => {},
   });
-  const write = (seq: number) =>
+  const write = (seq: number, key = "k") =>
     new Promise<Result>((resolve, reject) => {
-      const command = { kind: CommandKind.put, client: "c", seq, key: "k", value: "v" };
+      const command = { kind: CommandKind.put, client: "c", seq, key, value: "v" };
       queue.submit(
         (bytes) => encodeCommand(bytes, command),
         (result, error) => result === null ? reject(error) : resolve(result),
       );
     });
-  return { log, clock, queue, applied, growing, large, write };
+  return { log, clock, queue, applied, broken, growing, large, write };
 }
 
 Deno.test("CommitQueue applies nothing before it is durable", async () => {
@@ -217,11 +229,122 @@ Deno.test("CommitQueue lets large answers leave before it makes more", async () 
   await Promise.all(writes);
 });
 
+/** How many writes are applied in each turn of the event loop. */
+async function appliedPerTurn(
+  { log, applied, write }: ReturnType<typeof setUp>,
+  count: number,
+  key?: string,
+): Promise<number[]> {
+  const appended = log.nextAppend();
+  const writes = Array.from({ length: count }, (_, i) => write(i + 1, key));
+  await appended;
+  log.makeDurable();
+  const perTurn = [];
+  for (let before = 0; before < count; before = applied.length) {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (applied.length > before) perTurn.push(applied.length - before);
+  }
+  await Promise.all(writes);
+  return perTurn;
+}
+
+Deno.test("CommitQueue applies a batch in turns if it is much work", async () => {
+  assertEquals(await appliedPerTurn(setUp(), 256), [256]);
+  assertEquals(await appliedPerTurn(setUp(), 1300), [512, 512, 276]);
+  const key = "k".repeat(KEY_BYTES_MAX);
+  assertEquals(await appliedPerTurn(setUp(), 40, key), [16, 16, 8]);
+});
+
+Deno.test("CommitQueue makes no more answers while a reply holds them back", async () => {
+  const { log, queue, applied } = setUp();
+  const relief = Promise.withResolvers<void>();
+  const answered: number[] = [];
+  const appended = log.nextAppend();
+  for (const seq of [1, 2, 3]) {
+    const command = { kind: CommandKind.put, client: "c", seq, key: "k", value: "v" };
+    queue.submit((bytes) => encodeCommand(bytes, command), () => {
+      answered.push(seq);
+      if (seq === 2) return relief.promise;
+    });
+  }
+  await appended;
+  log.makeDurable();
+  for (let turn = 0; turn < 10; turn++) {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+  assertEquals([applied, answered], [[1, 2], [1, 2]]);
+  relief.resolve();
+  await queue.idle();
+  assertEquals([applied, answered], [[1, 2, 3], [1, 2, 3]]);
+});
+
+Deno.test("CommitQueue lets nothing into the log that a replay would refuse", async () => {
+  const { log, queue, write } = setUp();
+  const appended = log.nextAppend();
+  const good = [write(1)];
+  const command = { kind: CommandKind.put, client: "c", seq: 2, key: "k", value: "v" };
+  const wrong = {
+    "value too large": { ...command, value: "v".repeat(COMMAND_BYTES_MAX) },
+    "key too large": { ...command, key: "k".repeat(KEY_BYTES_MAX + 1) },
+    "key empty": { ...command, key: "" },
+    "client too large": { ...command, client: "c".repeat(256) },
+    "client far too large": { ...command, client: "c".repeat(0x1_0001) },
+    "seq 0": { ...command, seq: 0 },
+    "delete with a value": { ...command, kind: CommandKind.delete },
+  };
+  const refused = () => {
+    throw new Error("It was thrown already");
+  };
+  for (const [what, command] of Object.entries(wrong)) {
+    const submit = () => queue.submit((bytes) => encodeCommand(bytes, command), refused);
+    assertThrows(submit, RangeError, "Command", what);
+  }
+  const none = () => queue.submit(() => {}, refused);
+  assertThrows(none, RangeError, "Command has 0 bytes");
+  const two = () =>
+    queue.submit((bytes) => {
+      encodeCommand(bytes, command);
+      encodeCommand(bytes, command);
+    }, refused);
+  assertThrows(two, RangeError, "Command has 23 bytes, expected 46");
+  good.push(write(2));
+  await appended;
+  log.makeDurable();
+  assertEquals((await Promise.all(good)).map(({ logIndex }) => logIndex), [1, 2]);
+  assertEquals(log.batches, [2]);
+});
+
+Deno.test("CommitQueue answers each write once, even if applying one of them fails", async () => {
+  const { log, queue, broken } = setUp();
+  broken.seq = 3;
+  const answers: Record<number, string[]> = { 1: [], 2: [], 3: [], 4: [], 5: [] };
+  const appended = log.nextAppend();
+  const submit = (seq: number) => {
+    const command = { kind: CommandKind.put, client: "c", seq, key: "k", value: "v" };
+    queue.submit((bytes) => encodeCommand(bytes, command), (result, error) => {
+      answers[seq].push(result === null ? (error as Error).name : "result");
+    });
+  };
+  for (const seq of [1, 2, 3, 4]) submit(seq);
+  await appended;
+  submit(5);
+  log.makeDurable();
+  await assertRejects(() => queue.failed, Error, "Broken invariant");
+  const unavailable = ["UnavailableError"];
+  assertEquals(answers, {
+    1: ["result"],
+    2: ["result"],
+    3: unavailable,
+    4: unavailable,
+    5: unavailable,
+  });
+});
+
 Deno.test("CommitQueue leaves out what is not admitted, and keeps the rest in order", async () => {
   const { log, applied, growing, write } = setUp();
   for (const seq of [2, 3, 6]) growing.add(seq);
   const appended = log.nextAppend();
-  const writes = [1, 2, 3, 4, 5, 6].map(write);
+  const writes = [1, 2, 3, 4, 5, 6].map((seq) => write(seq));
   const settled = Promise.allSettled(writes);
   await appended;
   log.makeDurable();
@@ -272,4 +395,23 @@ Deno.test("CommitQueue.idle() resolves when all that was taken is answered", asy
   const idle = queue.idle().then(() => assertEquals(answered, true));
   log.makeDurable();
   await Promise.all([idle, written]);
+});
+
+Deno.test("Node whose disk is full calls a write stale that may have been applied", async () => {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  const { node } = opened;
+  const put = (seq: number) =>
+    node.write({ kind: CommandKind.put, client: "c", seq, key: "k", value: `${seq}` });
+  await put(1);
+  await put(1 + SESSION_WINDOW);
+  let writes = 0;
+  disk.beforeCall = (call) => {
+    if (call === "write" && ++writes % 2 === 1) throw noSpace(); // each second one wipes the frame
+  };
+  assertEquals(await put(1), { outcome: Outcome.stale, logIndex: 0, prevValue: null });
+  await assertRejects(() => put(2), InsufficientStorageError, "was not applied");
+  const { stale_total, dedup_hits, refused_disk_full_total } = node.metrics();
+  assertEquals([stale_total, dedup_hits, refused_disk_full_total], [1, 0, 1]);
+  disk.beforeCall = () => {};
 });

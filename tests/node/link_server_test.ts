@@ -1,10 +1,19 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { setImmediate } from "node:timers";
+import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
+import { systemClock } from "../../lib/clock.ts";
 import { encodeCommand } from "../../lib/command_codec.ts";
-import { CommandKind } from "../../lib/key_value.ts";
-import { HELLO_TIMEOUT_MS, LINK_FRAME_BYTES_MAX, LINKS_MAX } from "../../lib/limits.ts";
+import { CommandKind, Outcome } from "../../lib/key_value.ts";
+import {
+  DRAIN_MS,
+  HELLO_TIMEOUT_MS,
+  LINK_FRAME_BYTES_MAX,
+  LINKS_MAX,
+  REQUEST_TIMEOUT_MS,
+} from "../../lib/limits.ts";
 import { decodeText, encodeHello, FrameType } from "../../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../../lib/wire.ts";
 import { LinkServer } from "../../node/link_server.ts";
+import { Link } from "../../router/link.ts";
 import { ManualClock } from "../manual_clock.ts";
 import { MemoryNode } from "../memory_cluster.ts";
 import { pipe } from "../../tasks/simulate/pipe.ts";
@@ -111,6 +120,101 @@ Deno.test("LinkServer refuses one link too many when all are routers, which go o
   assert((await nodes.openWelcome()).isWelcome);
 });
 
+Deno.test("LinkServer ends the most silent link for a new one, if silent for long", async () => {
+  await using nodes = await setUp();
+  const { clock } = nodes;
+  const routers: Peer[] = [];
+  for (let i = 0; i < LINKS_MAX; i++) routers.push(await nodes.openWelcome());
+  const ask = async (peer: Peer) => {
+    peer.wire.beginFrame(FrameType.health, 1);
+    peer.wire.endFrame();
+    await until(() => peer.heard.length === 2, "the node answers");
+  };
+  const silent = routers[7];
+  for (const router of routers) {
+    clock.advance(1);
+    if (router !== silent) await ask(router);
+  }
+  clock.advance(REQUEST_TIMEOUT_MS - LINKS_MAX);
+  assertEquals(await isLetIn(nodes.open()), false, "all may still wait for an answer");
+  clock.advance(1);
+  const next = nodes.open();
+  assert(await isLetIn(next));
+  await until(() => silent.isEnded, "the silent one is ended");
+  assertEquals(open(routers), LINKS_MAX - 1);
+});
+
+/** Whether a peer that says its hello is welcome. */
+async function isLetIn(peer: Peer): Promise<boolean> {
+  peer.sayHello();
+  await until(() => peer.isWelcome || peer.isEnded, "the peer is welcome or refused");
+  return peer.isWelcome;
+}
+
+Deno.test("LinkServer ends a link that sends a write that is none, and logs nothing", async () => {
+  await using nodes = await setUp();
+  const command = { kind: CommandKind.put, client: "c", seq: 1, key: "k", value: "v" };
+  const wrong: [seq: number, more: string, told: RegExp][] = [
+    [0, "", /^134 Command is malformed: kind 1, client 1 bytes, key 1 bytes, .* seq 0,/],
+    [1, "x", /^134 Command has 23 bytes, expected 24$/],
+  ];
+  for (const [seq, more, told] of wrong) {
+    const peer = await nodes.openWelcome();
+    const writer = peer.wire.beginFrame(FrameType.write, 1);
+    encodeCommand(writer, { ...command, seq });
+    writer.text(more);
+    peer.wire.endFrame();
+    await until(() => peer.isEnded, "the link is ended");
+    assertMatch(peer.heard[1], told);
+  }
+  assertEquals(nodes.node.lastIndex, 0);
+});
+
+Deno.test("LinkServer gives large answers at the pace at which the router takes them", async () => {
+  const memory = await new MemoryNode("n1").start({ fillBytes: 32 * 1024 * 1024 });
+  const served: Promise<void>[] = [];
+  const link = new Link({
+    nodeId: "n1",
+    address: "memory:n1",
+    connect: () => {
+      const [near, far] = pipe({ pieceBytes: 256 * 1024 });
+      served.push(memory.links.serve(slow(far)));
+      return Promise.resolve(near);
+    },
+    clock: systemClock,
+    random: () => 0.5,
+  });
+  const value = "v".repeat(1_000_000);
+  const keys = Array.from({ length: 150 }, (_, i) => `k${i}`);
+  for (const [i, key] of keys.entries()) {
+    await memory.node.write({ kind: CommandKind.put, client: "p", seq: i + 1, key, value });
+  }
+  const removed = await Promise.all(
+    keys.map((key) =>
+      link.write({ kind: CommandKind.delete, client: `c of ${key}`, seq: 1, key, value: "" })
+    ),
+  );
+  for (const { outcome, prevValue } of removed) {
+    assertEquals([outcome, prevValue === value], [Outcome.applied, true]);
+  }
+  assertEquals([memory.node.metrics().dedup_hits, served.length], [0, 1]);
+  await link.close();
+  await memory.stop();
+  await Promise.all(served);
+});
+
+/** An end whose writes take a turn of the event loop each. */
+function slow(duplex: Duplex): Duplex {
+  return {
+    read: (bytes) => duplex.read(bytes),
+    async write(bytes) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      return await duplex.write(bytes);
+    },
+    close: () => duplex.close(),
+  };
+}
+
 Deno.test("LinkServer ends a link whose peer takes no answers, and forgets them", async () => {
   await using nodes = await setUp();
   const { node } = nodes;
@@ -128,7 +232,15 @@ Deno.test("LinkServer ends a link whose peer takes no answers, and forgets them"
     encodeCommand(asker.beginFrame(FrameType.write, id), remove);
     asker.endFrame();
   }
-  await until(() => stuck.isClosed, "the link is ended");
+  let waitedMs = 0;
+  const isEnded = () => {
+    nodes.clock.advance(10);
+    waitedMs += 10;
+    return stuck.isClosed;
+  };
+  await until(isEnded, "the link is ended");
+  assert(waitedMs >= DRAIN_MS, "the peer gets its time");
+  assertLess(waitedMs, DRAIN_MS + 1000, "and no more");
   await node.idle();
   assertEquals(node.get("k"), null);
   assert((await nodes.openWelcome()).isWelcome);

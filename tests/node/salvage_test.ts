@@ -10,10 +10,12 @@ import { stateHash } from "../../node/state_hash.ts";
 import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 import {
   DIRECTORY,
+  diskWithUnreadableRecord,
   filesOf,
   openSmallNode,
   pathOf,
   takeFrom,
+  TOO_LARGE,
   write,
   writeOf,
 } from "./small_node.ts";
@@ -158,6 +160,24 @@ Deno.test("salvage() takes a torn last batch for what it is: never acknowledged"
   bytes.fill(0, 6 * 512, 7 * 512);
   const { lost, lastIndex } = await save(disk);
   assertEquals([lost, lastIndex], [[], 17]);
+});
+
+Deno.test("salvage() loses a record that cannot be read and the rest of its batch", async () => {
+  const { disk, offset } = await diskWithUnreadableRecord();
+  const { lost, records, lastIndex, keys } = await save(disk);
+  assertEquals(lost, [{
+    first: 4,
+    last: 5,
+    reason: `record 4 cannot be read: ${TOO_LARGE}: ${segmentName(1)} at byte ${offset}`,
+  }]);
+  assertEquals([records, lastIndex, keys], [4, 6, 4]);
+  assertEquals((await checkDirectory(disk, SALVAGED)).damage, null);
+});
+
+Deno.test("salvage() loses a record that cannot be read at the end of the log", async () => {
+  const { disk } = await diskWithUnreadableRecord({ isLast: true });
+  const { lost, lastIndex, keys } = await save(disk);
+  assertEquals([lost.map(({ first, last }) => [first, last]), lastIndex, keys], [[[4, 5]], 5, 3]);
 });
 
 Deno.test("salvage() leaves out a segment of another log", async () => {

@@ -5,13 +5,16 @@
  */
 import { join } from "@std/path";
 import { systemClock } from "../../lib/clock.ts";
+import { ByteWriter } from "../../lib/byte_writer.ts";
+import { encodeCommand } from "../../lib/command_codec.ts";
 import { type Command, CommandKind } from "../../lib/key_value.ts";
+import { COMMAND_BYTES_MAX } from "../../lib/limits.ts";
 import { FileLog } from "../../node/file_log.ts";
 import { type OpenedNode, openNode } from "../../node/open_node.ts";
 import { SnapshotMaker } from "../../node/snapshot_maker.ts";
 import type { TakeSnapshot } from "../../node/snapshotter.ts";
 import { until } from "../until.ts";
-import type { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
+import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 
 export const DIRECTORY = "n1";
 
@@ -20,6 +23,8 @@ export interface SmallNodeOptions {
   readonly take?: TakeSnapshot;
   /** Bytes by which the log grows before a snapshot is taken. Default: eight small writes. */
   readonly growthBytesMin?: number;
+  /** Default: 16 KiB. */
+  readonly segmentBytes?: number;
   /** Of what the id of a new log consists. Default: 7. */
   readonly id?: number;
 }
@@ -35,6 +40,7 @@ export async function openSmallNode(
   options: SmallNodeOptions = {},
 ): Promise<SmallNode> {
   const reports: string[] = [];
+  const segmentBytes = options.segmentBytes ?? 16 * 1024;
   const opened = await openNode({
     disk,
     clock: systemClock,
@@ -42,7 +48,7 @@ export async function openSmallNode(
     nodeId: "n1",
     randomBytes: (target) => target.fill(options.id ?? 7),
     report: (line) => reports.push(line),
-    openLog: (options) => new FileLog({ ...options, segmentBytes: 16 * 1024, fillBytes: 1024 }),
+    openLog: (log) => new FileLog({ ...log, segmentBytes, fillBytes: 1024 }),
     takeSnapshot: options.take ?? takeFrom(disk),
     snapshotGrowthBytesMin: options.growthBytesMin ?? 8 * 512,
   });
@@ -70,6 +76,41 @@ export function writeOf(i: number): Command {
 /** Writes from the `first` of {@linkcode writeOf} up to, without, `end`, one after the other. */
 export async function write({ node }: OpenedNode, first: number, end: number): Promise<void> {
   for (let i = first; i < end; i++) await node.write(writeOf(i));
+}
+
+/** What is said of the record that cannot be read. */
+export const TOO_LARGE =
+  `Command is malformed: kind 1, client 1 bytes, key 1 bytes, value ${COMMAND_BYTES_MAX} bytes, ` +
+  `seq 2, ${COMMAND_BYTES_MAX + 22} bytes of ${COMMAND_BYTES_MAX + 45} and of at most ` +
+  `${COMMAND_BYTES_MAX}`;
+
+/**
+ * A log that a bug got a record into that is too large: records 1 and 2, a batch of records 3 to 5,
+ * of which it is the second, and, unless that is the last one, record 6. Each puts a key of its
+ * own. Also says at which byte of the segment the batch stands.
+ */
+export async function diskWithUnreadableRecord({ isLast = false } = {}) {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, {
+    growthBytesMin: Infinity,
+    segmentBytes: 4 * COMMAND_BYTES_MAX,
+  });
+  await write(opened, 0, 2);
+  const offset = opened.log.bytes;
+  await opened.log.append(batchOf("v", "v".repeat(COMMAND_BYTES_MAX), "v"), 3);
+  if (!isLast) await opened.log.append(batchOf("v"), 1);
+  return { disk: disk.copy(), offset };
+}
+
+/** A batch of puts, each of another key. */
+function batchOf(...values: string[]): Uint8Array {
+  const bytes = new ByteWriter();
+  bytes.uint53(0);
+  for (const [i, value] of values.entries()) {
+    const key = values.length === 1 ? "z" : "abc"[i];
+    encodeCommand(bytes, { kind: CommandKind.put, client: key, seq: i + 1, key, value });
+  }
+  return bytes.written();
 }
 
 /** Resolves when the node has taken `count` snapshots in all, or failed to. */
