@@ -68,7 +68,8 @@ export const RECONNECT_MS_MAX = 100;
 
 /**
  * Links a node serves. When one more connects, the oldest without a hello is closed; if there is
- * none, the new one is.
+ * none, the one that has been silent for longest, if for more than `REQUEST_TIMEOUT_MS`; else the
+ * new one is.
  */
 export const LINKS_MAX = 64;
 /** How long a link may take until it has said its hello, in milliseconds. */
@@ -79,8 +80,8 @@ export const ACCEPT_RETRY_MS = 100;
 export const ACCEPT_FAILURE_REPORT_MS = 60_000;
 
 /**
- * How long a shutdown waits for its peers, in milliseconds; and a node for a peer that broke the
- * protocol to read why its link is closed.
+ * How long a shutdown waits for its peers, in milliseconds; and a node for a router to take the
+ * answers to its writes, and for a peer that broke the protocol to read why its link is closed.
  */
 export const DRAIN_MS = 2000;
 
