@@ -4,11 +4,11 @@
  * @module
  */
 
-import { format as formatBytes } from "@std/fmt/bytes";
 import { checkDirectory, type CheckReport } from "../node/check.ts";
 import { isLocked } from "../node/data_directory.ts";
 import { realDisk } from "../node/real_disk.ts";
 import type { SnapshotScan } from "../node/snapshot_scan.ts";
+import { formatSize } from "./size.ts";
 import { readBesideNode, requireDirectory } from "./node_data.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
 
@@ -70,7 +70,7 @@ function formatRange(firstIndex: number, records: number): string {
 }
 
 function describeSnapshot({ name, index, sizeBytes, totals }: SnapshotScan): string {
-  const size = formatBytes(sizeBytes, { binary: true });
+  const size = formatSize(sizeBytes);
   return `${name}  1 to ${index}, ${size}, ${totals.keys} keys, ${totals.sessions} sessions`;
 }
 
@@ -80,6 +80,6 @@ function describe(segment: CheckReport["segments"][number]): string {
   const torn = tornBytes === 0
     ? ""
     : `, then ${tornBytes} bytes of a last batch that was never acknowledged`;
-  const used = formatBytes(tail, { binary: true });
+  const used = formatSize(tail);
   return `${name}  ${range}, ${used}${sealed ? ", sealed" : ""}${torn}`;
 }

@@ -8,9 +8,9 @@
  * @module
  */
 
-import { format as formatBytes } from "@std/fmt/bytes";
 import { blue, bold, cyan, green, magenta, yellow } from "@std/fmt/colors";
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
+import { formatSize } from "../size.ts";
 import type { State } from "./supervised_process.ts";
 
 const COLORS = [green, yellow, blue, magenta, cyan];
@@ -61,7 +61,7 @@ function describe(state: State): [pid: string, keys: string, log: string] {
   return [
     pid,
     Number(keys).toLocaleString("en"),
-    formatBytes(Number(log_bytes), { binary: true }),
+    formatSize(Number(log_bytes)),
   ];
 }
 
