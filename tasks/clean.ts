@@ -3,8 +3,8 @@
  *
  * It first looks at them all, and removes nothing if one of them does not look like the data of
  * that node, or if a node is using it. A node that starts after that look and before the removal is
- * not noticed; it loses its data, which is what was asked for. If the system refuses a removal after
- * that look, the removal ends there, and says what is gone.
+ * not noticed; it loses its data, which is what was asked for. If the system then refuses a
+ * removal, it ends there, and says what is gone.
  *
  * @module
  */
