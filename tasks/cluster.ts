@@ -13,6 +13,7 @@ import { parseMemoryMax } from "./memory_max.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
 import { formatInvitation, formatNodes, prefixer } from "./supervise/cluster_view.ts";
 import { checkDirectories } from "./supervise/directory_check.ts";
+import { lockDirectories } from "./supervise/directory_lock.ts";
 import { makeDataDirectories } from "./supervise/make_data_directories.ts";
 import { checkPorts } from "./supervise/port_check.ts";
 import { type Program, programsOf, spawnProcess } from "./supervise/program.ts";
@@ -48,6 +49,7 @@ export async function run(args: string[]): Promise<number> {
   await checkDirectories(config);
   checkPorts(config);
   await makeDataDirectories(config);
+  using _locked = await lockDirectories(config);
   setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
   const stop = flags.supervised
     ? Promise.race([stopSignal(), parentGone(systemClock)])
