@@ -6,26 +6,29 @@
 
 import { ConfigError } from "./lib/config.ts";
 import { subcommandNames, subcommands } from "./tasks/mod.ts";
-import { ExitCode, Failure, isBug } from "./tasks/subcommand.ts";
+import { ExitCode, Failure, isBug, misuse } from "./tasks/subcommand.ts";
 
-async function main(args: string[]): Promise<number> {
-  const [name, ...rest] = args;
+async function main([name, ...args]: string[]): Promise<number> {
+  try {
+    return await dispatch(name, args);
+  } catch (error) {
+    return report(
+      name !== undefined && subcommands.has(name) ? `sixpaths ${name}` : "sixpaths",
+      error,
+    );
+  }
+}
+
+async function dispatch(name: string | undefined, args: string[]): Promise<number> {
   if (name === undefined || isHelpFlag(name)) return await printOverview(name === undefined);
   const load = subcommands.get(name);
   if (load === undefined) {
-    console.error(`sixpaths: Unknown subcommand "${name}", expected one of ${subcommandNames()}`);
-    return ExitCode.misuse;
+    throw misuse(`Unknown subcommand "${name}", expected one of ${subcommandNames()}`);
   }
   const subcommand = await load();
-  if (rest.some(isHelpFlag)) {
-    console.log(subcommand.help);
-    return ExitCode.done;
-  }
-  try {
-    return await subcommand.run(rest);
-  } catch (error) {
-    return report(name, error);
-  }
+  if (!args.some(isHelpFlag)) return await subcommand.run(args);
+  console.log(subcommand.help);
+  return ExitCode.done;
 }
 
 function isHelpFlag(argument: string): boolean {
@@ -42,18 +45,19 @@ async function printOverview(isMisuse: boolean): Promise<number> {
   return ExitCode.misuse;
 }
 
-/** Tells the operator in a line what went wrong; only a bug shows its stack. */
-function report(name: string, error: unknown): ExitCode {
+/** Tells the operator in a line who failed and why; only a bug shows its stack. */
+function report(who: string, error: unknown): ExitCode {
   if (error instanceof ConfigError) {
-    for (const problem of error.problems) console.error(`sixpaths ${name}: ${problem}`);
+    for (const problem of error.problems) console.error(`${who}: ${problem}`);
     return ExitCode.misuse;
   }
   if (error instanceof Failure) {
-    console.error(`sixpaths ${error.subject ?? name}: ${error.message}`);
-    return error.exitCode;
+    const { subject, message, exitCode } = error;
+    console.error(`${subject === undefined ? who : `sixpaths ${subject}`}: ${message}`);
+    return exitCode;
   }
-  if (isBug(error)) console.error(`sixpaths ${name}: Unexpected error:`, error);
-  else console.error(`sixpaths ${name}: ${(error as Error).message}`);
+  if (isBug(error)) console.error(`${who}: Unexpected error:`, error);
+  else console.error(`${who}: ${(error as Error).message}`);
   return ExitCode.failed;
 }
 

@@ -32,6 +32,7 @@ import { findWrk } from "./bench/wrk.ts";
 import {
   ExitCode,
   Failure,
+  isBug,
   misuse,
   parseArguments,
   parseNumber,
@@ -181,8 +182,28 @@ function readParts(text = PARTS.join(",")): string[] {
 /** A file that cannot be written is better known before ten minutes of load than after. */
 async function requireWritable(path: string): Promise<void> {
   const { state } = await Deno.permissions.request({ name: "write", path });
-  if (state === "granted") return;
-  throw new Failure(`Cannot write "${path}": Deno may not, expected --allow-write="${path}"`);
+  if (state !== "granted") {
+    throw new Failure(`Cannot write "${path}": Deno may not, expected --allow-write="${path}"`);
+  }
+  try {
+    const isNew = await createIfMissing(path);
+    if (isNew) await Deno.remove(path);
+  } catch (cause) {
+    if (isBug(cause)) throw cause;
+    throw new Failure(`Cannot write "${path}": ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Opens a file to write to, and changes nothing in it. Whether it is new. */
+async function createIfMissing(path: string): Promise<boolean> {
+  try {
+    (await Deno.open(path, { write: true, createNew: true })).close();
+    return true;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    (await Deno.open(path, { write: true })).close();
+    return false;
+  }
 }
 
 async function chooseGenerator(

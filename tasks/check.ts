@@ -4,12 +4,15 @@
  * @module
  */
 
-import { format as formatBytes } from "@std/fmt/bytes";
+import { basename } from "@std/path";
 import { checkDirectory, type CheckReport } from "../node/check.ts";
 import { isLocked } from "../node/data_directory.ts";
+import { isSnapshotName } from "../node/log_format.ts";
 import { realDisk } from "../node/real_disk.ts";
 import type { SnapshotScan } from "../node/snapshot_scan.ts";
+import { salvageCommand } from "./check_command.ts";
 import { readBesideNode, requireDirectory } from "./node_data.ts";
+import { formatSize } from "./size.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
 
 export const name = "check";
@@ -18,8 +21,9 @@ export const help = `Usage: main.ts check DIR
 
 Reads the data directory of a node, such as data/n1, as the node would at its start, and reports
 what it holds: snapshot, segments, records, index range, keys, sessions, and damage with its file
-and offset; of a damaged snapshot also what the node would use instead. Changes nothing. A node that
-runs at the same time is not disturbed; its last batch may then look unfinished.
+and offset; of a damaged snapshot also what the node would use instead. If the node would refuse to
+start, the last line is the command that saves what is intact. Changes nothing. A node that runs at
+the same time is not disturbed; its last batch may then look unfinished.
 
 Exit codes: 0 whole, 1 damage found (also in a snapshot that the node can do without) or not
 readable, 2 misuse.`;
@@ -33,16 +37,20 @@ export async function run(args: string[]): Promise<number> {
     throw new Failure(`Cannot check "${directory}": no node has written to it`);
   }
   console.log(format(report));
+  if (report.damage !== null) console.log(`salvage   ${salvageCommand(directory)}`);
   const isWhole = report.damage === null && report.passedOver.length === 0;
   return isWhole ? ExitCode.done : ExitCode.failed;
 }
 
 function format(report: CheckReport): string {
   const { nodeId, snapshot, segments, records, keys, sessions, leftovers, damage } = report;
+  const damaged = damage === null ? "" : basename(damage.file);
+  const isWithout = isSnapshotName(damaged); // then no segment was read
+  const noSnapshot = isWithout ? `${damaged}, damaged` : "none";
   const lines = [
     `node      ${nodeId ?? "unknown"}`,
-    `snapshot  ${snapshot === null ? "none" : describeSnapshot(snapshot)}`,
-    `segments  ${segments.length}${damage === null ? "" : " whole"}`,
+    `snapshot  ${snapshot === null ? noSnapshot : describeSnapshot(snapshot)}`,
+    `segments  ${isWithout ? "not read" : `${segments.length}${damage === null ? "" : " whole"}`}`,
     ...segments.map((segment) => `          ${describe(segment)}`),
     `records   ${records}${damage === null ? "" : " before the damage"}`,
     `indexes   ${formatRange(snapshot === null ? 1 : snapshot.index + 1, records)}`,
@@ -70,7 +78,7 @@ function formatRange(firstIndex: number, records: number): string {
 }
 
 function describeSnapshot({ name, index, sizeBytes, totals }: SnapshotScan): string {
-  const size = formatBytes(sizeBytes, { binary: true });
+  const size = formatSize(sizeBytes);
   return `${name}  1 to ${index}, ${size}, ${totals.keys} keys, ${totals.sessions} sessions`;
 }
 
@@ -80,6 +88,6 @@ function describe(segment: CheckReport["segments"][number]): string {
   const torn = tornBytes === 0
     ? ""
     : `, then ${tornBytes} bytes of a last batch that was never acknowledged`;
-  const used = formatBytes(tail, { binary: true });
+  const used = formatSize(tail);
   return `${name}  ${range}, ${used}${sealed ? ", sealed" : ""}${torn}`;
 }

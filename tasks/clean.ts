@@ -1,34 +1,39 @@
 /**
- * `main.ts clean`: removes the data of every node, or nothing at all.
+ * `main.ts clean`: removes the data of every node, once it is sure of every directory.
  *
- * It first looks at every directory, and removes only when it may remove them all: each must look
- * like the data of a node, and no node may be using it. A node that starts after that look and
- * before the removal is not noticed; it loses its data, which is what was asked for.
+ * It first looks at them all, and removes nothing if one of them does not look like the data of
+ * that node, or if a node is using it. A node that starts after that look and before the removal is
+ * not noticed; it loses its data, which is what was asked for. If the system then refuses a
+ * removal, it ends there, and says what is gone.
  *
  * @module
  */
 
-import { format as formatBytes } from "@std/fmt/bytes";
+import { join } from "@std/path";
 import { loadConfig, type NodeConfig } from "../lib/config.ts";
-import { isLocked } from "../node/data_directory.ts";
+import { DamageError } from "../node/damage.ts";
+import { checkMarker, isLocked } from "../node/data_directory.ts";
 import { realDisk } from "../node/real_disk.ts";
 import { sizeOf } from "./node_data.ts";
-import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
+import { formatSize } from "./size.ts";
+import { ExitCode, Failure, isBug, parseArguments } from "./subcommand.ts";
 
 export const name = "clean";
 export const summary = "Remove the data of every node";
 export const help = `Usage: main.ts clean [--config FILE]
 
 Removes the data directory of every node of the config, and says what it removed. The folder around
-the directories stays. Removes nothing at all while a node is running, or if one of the directories
-holds something other than the data of a node.
+the directories stays, and so does a directory that is a mount point: it is emptied. Removes nothing
+at all while a node is running, or if one of the directories is not the data of its node: all files
+in it have to be those of a node, with a NODE file that names this one.
 
   --config FILE  The cluster, in JSON; default: six nodes n1 to n6 on loopback
 
-Exit codes: 0 removed or nothing there, 1 refused, 2 misuse.`;
+Exit codes: 0 removed or nothing there, 1 refused or failed, 2 misuse.`;
 
+const MARKER = "NODE";
 /** The files of a node: its marker, its log, its snapshots, and what a crash left half made. */
-const NODE_FILE = /^(NODE|.+\.(log|snapshot|tmp))$/;
+const NODE_FILE = /^(NODE|\d{16}\.(log|snapshot)(\.tmp)?)$/;
 
 export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, { flags: { config: "text" } });
@@ -40,10 +45,14 @@ export async function run(args: string[]): Promise<number> {
     present.push(node);
   }
   if (present.length === 0) console.log("Nothing to remove: no node has data");
-  for (const { id, data } of present) {
-    const bytes = await sizeOf(data);
-    await Deno.remove(data, { recursive: true });
-    console.log(`Removed the data of ${id}: ${data} (${formatBytes(bytes, { binary: true })})`);
+  for (const [i, { id, data }] of present.entries()) {
+    try {
+      console.log(`Removed the data of ${id}: ${await removeData(data)}`);
+    } catch (cause) {
+      if (isBug(cause)) throw cause;
+      const reason = `${(cause as Error).message}; ${describeRest(present, i)}`;
+      throw new Failure(`Cannot remove all of "${data}", the data of ${id}: ${reason}`, { cause });
+    }
   }
   return ExitCode.done;
 }
@@ -69,13 +78,55 @@ async function requireRemovable({ id, data }: NodeConfig): Promise<void> {
   if (state !== "granted") {
     refuse(`Deno may not write there, expected the flag --allow-write="${data}"`);
   }
-  const stranger = await findStranger(data);
-  if (stranger !== undefined) refuse(`"${stranger}" in it is not the data of a node`);
+  const entries = await Array.fromAsync(Deno.readDir(data));
+  const stranger = entries.find(({ name, isFile }) => !isFile || !NODE_FILE.test(name));
+  if (stranger !== undefined) refuse(`"${stranger.name}" in it is not the data of a node`);
+  if (entries.length === 0) return;
+  if (!entries.some(({ name }) => name === MARKER)) refuse(`no file "${MARKER}" is in it`);
+  // A marker that names nobody is left by a crash at the very first start.
+  const owner = await readOwner(data) ?? id;
+  if (typeof owner !== "string") refuse(owner.message);
+  else if (owner !== id) refuse(`it belongs to node "${owner}"`);
   if (await isLocked(realDisk, data)) refuse("the node is running");
 }
 
-/** The name of something in a directory that no node has put there, if there is any. */
-async function findStranger(directory: string): Promise<string | undefined> {
-  const entries = await Array.fromAsync(Deno.readDir(directory));
-  return entries.find(({ name, isFile }) => !isFile || !NODE_FILE.test(name))?.name;
+/** The node that the marker names, null if it names none; or what is wrong with it. */
+async function readOwner(data: string): Promise<string | null | DamageError> {
+  try {
+    return await checkMarker(realDisk, data);
+  } catch (error) {
+    if (error instanceof DamageError) return error;
+    throw error;
+  }
+}
+
+/**
+ * Removes a data directory, and says which and how much it was. The marker goes last: while it is
+ * there, the rest can be removed by another attempt.
+ */
+async function removeData(data: string): Promise<string> {
+  const size = formatSize(await sizeOf(data));
+  const names = await Array.fromAsync(Deno.readDir(data), ({ name }) => name);
+  for (const name of names.filter((name) => name !== MARKER)) await Deno.remove(join(data, name));
+  if (names.includes(MARKER)) await Deno.remove(join(data, MARKER));
+  try {
+    await Deno.remove(data);
+  } catch (error) {
+    if (!isMountPoint(error)) throw error;
+    return `${data} (${size}), but not the directory: it is a mount point`;
+  }
+  return `${data} (${size})`;
+}
+
+function isMountPoint(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EBUSY";
+}
+
+/** What has become of the data of the other nodes when the removal fails at node `failed`. */
+function describeRest(nodes: readonly NodeConfig[], failed: number): string {
+  const list = (some: readonly NodeConfig[]) => some.map(({ id }) => id).join(", ");
+  const [before, after] = [nodes.slice(0, failed), nodes.slice(failed + 1)];
+  const parts = [`removed the data of ${list(before) || "no other node"}`];
+  if (after.length > 0) parts.push(`did not touch that of ${list(after)}`);
+  return parts.join(", ");
 }

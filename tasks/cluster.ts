@@ -10,8 +10,10 @@ import { systemClock } from "../lib/clock.ts";
 import { type ClusterConfig, loadConfig } from "../lib/config.ts";
 import { defaultMemoryBytes } from "../node/admission.ts";
 import { parseMemoryMax } from "./memory_max.ts";
-import { ExitCode, parseArguments } from "./subcommand.ts";
+import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
 import { formatInvitation, formatNodes, prefixer } from "./supervise/cluster_view.ts";
+import { checkDirectories } from "./supervise/directory_check.ts";
+import { lockDirectories } from "./supervise/directory_lock.ts";
 import { makeDataDirectories } from "./supervise/make_data_directories.ts";
 import { checkPorts } from "./supervise/port_check.ts";
 import { type Program, programsOf, spawnProcess } from "./supervise/program.ts";
@@ -43,14 +45,27 @@ export async function run(args: string[]): Promise<number> {
   const memoryBytes = parseMemoryMax(flags["memory-max"]) ??
     defaultMemoryBytes(config.nodes.length);
   const programs = programsOf(config, { configFile: flags.config, memoryBytes });
+  await requireRun();
+  await checkDirectories(config);
   checkPorts(config);
   await makeDataDirectories(config);
+  using _locked = await lockDirectories(config);
   setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
   const stop = flags.supervised
     ? Promise.race([stopSignal(), parentGone(systemClock)])
     : stopSignal();
   await superviseUntil(stop, config, programs);
   return ExitCode.done;
+}
+
+/** Without this permission no process would ever start. */
+async function requireRun(): Promise<void> {
+  const command = Deno.execPath();
+  const { state } = await Deno.permissions.request({ name: "run", command });
+  if (state === "granted") return;
+  throw new Failure(
+    `Cannot start "${command}": Deno may not, expected the flags of "deno task cluster"`,
+  );
 }
 
 async function superviseUntil(
@@ -76,5 +91,5 @@ async function superviseUntil(
 
 function showCluster(config: ClusterConfig, { states }: Supervisor): void {
   console.log(`\n${formatNodes(config.nodes, states)}\n`);
-  console.log(`${formatInvitation(config, states.at(-1)!)}\n`);
+  console.log(`${formatInvitation(config, states)}\n`);
 }

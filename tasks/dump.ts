@@ -7,6 +7,7 @@
 import { ByteWriter } from "../lib/byte_writer.ts";
 import type { CommandCursor } from "../lib/command_codec.ts";
 import { CommandKind } from "../lib/key_value.ts";
+import { SESSION_WINDOW } from "../lib/limits.ts";
 import { batchTime, forEachCommand } from "../node/batch.ts";
 import { DamageError } from "../node/damage.ts";
 import { type DirectoryScan, scanDirectory, type ScanVisitor } from "../node/directory_scan.ts";
@@ -129,13 +130,18 @@ function snapshotPrinter(filter: Filter, lines: LineWriter): ScanVisitor {
       } else if (kind === FrameKind.sessions) {
         for (const { state, start, end } of sessionItems(body)) {
           if (state !== null) client = textOf(body, start, end);
-          if (state !== null) write({ client, top: state.top, floor: state.floor });
+          if (state !== null) write({ client, top: state.top, floor: floorOf(state) });
           else write({ client, ...readableResult(body, start, end) });
         }
       }
     },
     batch: () => {},
   };
+}
+
+/** Sequence numbers up to this one are not remembered: they left the window, or made room. */
+function floorOf({ top, floor }: { top: number; floor: number }): number {
+  return Math.max(top - SESSION_WINDOW, floor);
 }
 
 function passes(filter: Filter, { client, key }: { client?: string; key?: string }): boolean {

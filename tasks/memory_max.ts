@@ -20,5 +20,5 @@ export function parseMemoryMax(text: string | undefined): number | undefined {
   const [, digits, unit] = /^(\d{1,15})(MiB|GiB|)$/.exec(text) ?? [];
   const bytes = Number(digits) * UNIT_BYTES[unit];
   if (bytes >= MEMORY_BYTES_MIN && bytes <= MEMORY_BYTES_MAX) return bytes;
-  throw wrongValue("memory-max", text, "384MiB to 32GiB");
+  throw wrongValue("memory-max", text, "a whole number with MiB or GiB, 384MiB to 32GiB");
 }

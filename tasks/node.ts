@@ -9,7 +9,8 @@ import { DamageError } from "../node/damage.ts";
 import { type RunningNode, startNode } from "../node/server.ts";
 import { checkCommand } from "./check_command.ts";
 import { parseMemoryMax } from "./memory_max.ts";
-import { ExitCode, Failure, isBug, misuse, parseArguments } from "./subcommand.ts";
+import { ExitCode, Failure, isBug, misuse, notCapable, parseArguments } from "./subcommand.ts";
+import { whyNotListening } from "./supervise/port_check.ts";
 import { formatReadyLine } from "./supervise/ready_line.ts";
 import { endOfInput, stopSignal } from "./supervise/stop_request.ts";
 
@@ -40,7 +41,7 @@ export async function run(args: string[]): Promise<number> {
     const node = await Promise.race([startNode(config, { memoryBytes }), stop]);
     if (node) await serve(node, config, stop);
   } catch (error) {
-    throw explain(error, config);
+    throw explain(error, config, flags.supervised);
   }
   return ExitCode.done;
 }
@@ -69,7 +70,11 @@ async function serve(node: RunningNode, config: NodeConfig, stop: Promise<void>)
 }
 
 /** The failure that tells the operator what `error` means; a bug stays what it is. */
-function explain(error: unknown, { id, host, port, linkPort, data }: NodeConfig): unknown {
+function explain(
+  error: unknown,
+  { id, host, port, linkPort, data }: NodeConfig,
+  isSupervised: boolean,
+): unknown {
   if (isBug(error)) return error;
   const options = { subject: `node ${id}`, cause: error };
   const { message } = error as Error;
@@ -77,9 +82,16 @@ function explain(error: unknown, { id, host, port, linkPort, data }: NodeConfig)
     const advice = `nothing was changed; to look at it: ${checkCommand(data)}`;
     return new Failure(`${message}; ${advice}`, { ...options, exitCode: ExitCode.damaged });
   }
+  const addresses = `${formatAddress(host, port)} and ${formatAddress(host, linkPort)}`;
   if (error instanceof Deno.errors.AddrInUse) {
-    const addresses = `${formatAddress(host, port)} and ${formatAddress(host, linkPort)}`;
     return new Failure(`Cannot listen on ${addresses}: one of the ports is in use`, options);
   }
+  if (error instanceof Deno.errors.AddrNotAvailable || /^failed to lookup/.test(message)) {
+    return new Failure(`Cannot listen on ${addresses}: ${host} ${whyNotListening(error)}`, options);
+  }
+  if (error instanceof Deno.errors.NotADirectory) {
+    return new Failure(`Cannot use "${data}": it is, or leads through, a file`, options);
+  }
+  if (error instanceof Deno.errors.NotCapable && isSupervised) return notCapable(error, options);
   return new Failure(message, options);
 }

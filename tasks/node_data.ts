@@ -14,10 +14,15 @@ export async function requireDirectory(path: string): Promise<void> {
   try {
     if ((await Deno.stat(path)).isDirectory) return;
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (!isMissing(error)) throw error;
     throw new Failure(`Cannot read "${path}": it does not exist, expected the data of a node`);
   }
   throw new Failure(`Cannot read "${path}": it is a file, expected the directory of a node`);
+}
+
+/** Whether an error says that a path leads nowhere: a part of it is missing, or is a file. */
+function isMissing(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
 }
 
 /**

@@ -6,7 +6,8 @@
 
 import { type ClusterConfig, formatAddress, loadConfig } from "../lib/config.ts";
 import { type RunningRouter, startRouter } from "../router/server.ts";
-import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
+import { ExitCode, Failure, isBug, notCapable, parseArguments } from "./subcommand.ts";
+import { whyNotListening } from "./supervise/port_check.ts";
 import { formatReadyLine } from "./supervise/ready_line.ts";
 import { endOfInput, stopSignal } from "./supervise/stop_request.ts";
 
@@ -27,7 +28,7 @@ export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, { flags: { config: "text", supervised: "switch" } });
   const config = await loadConfig(flags.config);
   const stop = flags.supervised ? Promise.race([stopSignal(), endOfInput()]) : stopSignal();
-  const router = start(config);
+  const router = start(config, flags.supervised);
   console.log(formatReadyLine({
     id: "router",
     http: formatAddress(config.router.host, router.port),
@@ -39,12 +40,16 @@ export async function run(args: string[]): Promise<number> {
   return ExitCode.done;
 }
 
-function start(config: ClusterConfig): RunningRouter {
+function start(config: ClusterConfig, isSupervised: boolean): RunningRouter {
   try {
     return startRouter(config);
   } catch (cause) {
-    if (!(cause instanceof Deno.errors.AddrInUse)) throw cause;
+    if (isBug(cause)) throw cause;
+    if (cause instanceof Deno.errors.NotCapable) throw isSupervised ? notCapable(cause) : cause;
     const address = formatAddress(config.router.host, config.router.port);
-    throw new Failure(`Cannot listen on ${address}: the port is in use`, { cause });
+    const reason = cause instanceof Deno.errors.AddrInUse
+      ? "the port is in use"
+      : `it ${whyNotListening(cause)}`;
+    throw new Failure(`Cannot listen on ${address}: ${reason}`, { cause });
   }
 }

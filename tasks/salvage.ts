@@ -9,6 +9,7 @@ import { isLocked } from "../node/data_directory.ts";
 import { realDisk } from "../node/real_disk.ts";
 import { salvage, type SalvageReport } from "../node/salvage.ts";
 import { requireDirectory } from "./node_data.ts";
+import { isWithin, realPathOf } from "./real_path.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
 
 export const name = "salvage";
@@ -16,8 +17,8 @@ export const summary = "Save what is intact of damaged data into a new directory
 export const help = `Usage: main.ts salvage DIR --to NEWDIR
 
 Reads the damaged data directory of a node, such as data/n1, writes all that is provably intact to
-NEWDIR, and says which records are lost. DIR is not changed. NEWDIR must not exist, or be empty; the
-permission to write its parent makes its name durable. To use it, move it to where DIR was.
+NEWDIR, and says what is lost. DIR is not changed. NEWDIR must not exist, or be empty, and is not in
+DIR; the permission to write its parent makes its name durable. To use it, move it to where DIR was.
 
   --to NEWDIR  Where to write
 
@@ -42,6 +43,9 @@ export async function run(args: string[]): Promise<number> {
   if (to === undefined) throw misuse(`Missing flag "--to", expected a new directory`);
   await requireDirectory(from);
   await requireEmpty(to);
+  if (isWithin(await realPathOf(to), await realPathOf(from))) {
+    throw new Failure(`Cannot write to "${to}": it is in "${from}", expected another place`);
+  }
   if (await isLocked(realDisk, from)) {
     throw new Failure(`Cannot salvage "${from}": a node is using it, expected it to be stopped`);
   }
@@ -57,6 +61,9 @@ async function requireEmpty(path: string): Promise<void> {
       throw new Failure(`Cannot write to "${path}": "${name}" is in it, expected it to be empty`);
     }
   } catch (error) {
+    if (error instanceof Deno.errors.NotADirectory) {
+      throw new Failure(`Cannot write to "${path}": a file is there, expected a new directory`);
+    }
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
@@ -78,12 +85,15 @@ async function save(from: string, to: string): Promise<SalvageReport> {
 
 function format(report: SalvageReport, to: string): string {
   const { nodeId, snapshot, records, lastIndex, lost, keys, sessions } = report;
+  const losses = [
+    ...snapshot?.damage ? [lostOf(snapshot.name, snapshot.index, snapshot.damage)] : [],
+    ...lost.map(({ first, last, reason }) => `lost      ${rangeOf(first, last)} (${reason})`),
+  ];
   const lines = [
     `node      ${nodeId}`,
     `snapshot  ${snapshot === null ? "none" : `${snapshot.name}, ${describe(snapshot.damage)}`}`,
     `records   ${records} intact${snapshot === null ? "" : " after it"}`,
-    ...lost.map(({ first, last, reason }) => `lost      ${rangeOf(first, last)} (${reason})`),
-    ...lost.length === 0 ? ["lost      no record"] : [],
+    ...losses.length === 0 ? ["lost      no record"] : losses,
     `written   ${to}: ${keys} keys, ${sessions} sessions, next index ${lastIndex + 1}`,
   ];
   return lines.join("\n");
@@ -91,6 +101,12 @@ function format(report: SalvageReport, to: string): string {
 
 function describe(damage: string | null): string {
   return damage === null ? "whole" : `in part: ${damage}`;
+}
+
+/** What of the state after some records is lost with a part of their snapshot. */
+function lostOf(name: string, index: number, damage: string): string {
+  return `lost      of ${rangeOf(1, index)}, what the damaged part of the snapshot held: ` +
+    `keys, or what is remembered of clients (${damage}: ${name})`;
 }
 
 function rangeOf(first: number, last: number | null): string {

@@ -61,6 +61,19 @@ export function misuse(message: string): Failure {
   return new Failure(message, { exitCode: ExitCode.misuse });
 }
 
+/**
+ * The failure of a process that a supervisor started, when Deno does not let it do something: its
+ * flags are not the operator's to change, and are the same the next time.
+ */
+export function notCapable(cause: Error, options: FailureOptions = {}): Failure {
+  const message = cause.message.replace(/, run again with .*$/, "");
+  return new Failure(`${message}, which the supervisor cannot give`, {
+    ...options,
+    cause,
+    exitCode: ExitCode.misuse,
+  });
+}
+
 /** Whether an error means that our code is wrong; all others come from the world around it. */
 export function isBug(error: unknown): boolean {
   const bugs = [TypeError, RangeError, ReferenceError, SyntaxError];

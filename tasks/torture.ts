@@ -17,7 +17,9 @@ import { stopSignal } from "./supervise/stop_request.ts";
 import { temporaryDirectory } from "./temporary_directory.ts";
 import { countLost, dealKeys, fillNodes } from "./torture/kept_keys.ts";
 import { KEYS_PER_SHARD, Load, type ShardTarget } from "./torture/load.ts";
+import { inflictPlan } from "./torture/inflict_plan.ts";
 import { planFaults, type PlannedFault } from "./torture/plan.ts";
+import { orAborted } from "./torture/or_aborted.ts";
 import { reportOn } from "./torture/report.ts";
 import { type InflictedFault, TargetCluster } from "./torture/target_cluster.ts";
 import { formatResult, isKept, type TortureResult } from "./torture/torture_view.ts";
@@ -63,7 +65,18 @@ export async function run(args: string[]): Promise<number> {
   stopSignal().then(() => stop.abort(new Failure("Stopped before the end, checked nothing")));
   await using resources = new AsyncDisposableStack();
   const directory = resources.use(await temporaryDirectory("torture-"));
-  const result = await torture(options, directory.path, stop.signal);
+  /** Somebody will want to look at it. */
+  const keepData = () => {
+    resources.move();
+    console.log(`\nThe data is in ${directory.path}`);
+  };
+  let result: TortureResult;
+  try {
+    result = await torture(options, directory.path, stop.signal);
+  } catch (error) {
+    if (!stop.signal.aborted) keepData();
+    throw error;
+  }
   const { violations } = result;
   for (const violation of violations.slice(0, TOLD_MAX)) {
     console.log(`\n${formatViolation(violation)}`);
@@ -71,8 +84,7 @@ export async function run(args: string[]): Promise<number> {
   if (violations.length > TOLD_MAX) console.log(`\nand ${violations.length - TOLD_MAX} more`);
   console.log(`\n${formatResult(result)}`);
   if (isKept(result)) return ExitCode.done;
-  resources.move(); // somebody will want to look at it
-  console.log(`\nThe data is in ${directory.path}`);
+  keepData();
   return ExitCode.failed;
 }
 
@@ -129,26 +141,25 @@ interface Scene {
   readonly signal: AbortSignal;
 }
 
-/** Inflicts each fault at its time, or as soon as its process is ready after that. */
+/** Carries out the plan, and says now and then how far it is; also where it fails. */
 async function inflictAll(plan: readonly PlannedFault[], scene: Scene): Promise<InflictedFault[]> {
   const { cluster, load, signal } = scene;
   const startMs = performance.now();
   const faults: InflictedFault[] = [];
-  const progress = setInterval(
-    () => console.log(formatProgress(performance.now() - startMs, faults, scene)),
-    PROGRESS_MS,
-  );
-  const latest = new Map<string, Promise<unknown>>();
-  const inflict = async (fault: PlannedFault, previous?: Promise<unknown>) => {
-    await previous;
-    faults.push(await cluster.inflict(fault));
-  };
+  const sayProgress = () => console.log(formatProgress(performance.now() - startMs, faults, scene));
+  const progress = setInterval(sayProgress, PROGRESS_MS);
   try {
-    for (const fault of plan) {
-      await Promise.race([pauseUntil(startMs + fault.atMs, signal), load.failed]);
-      latest.set(fault.target, inflict(fault, latest.get(fault.target)));
+    await inflictPlan(plan, {
+      inflict: async (fault) => void faults.push(await cluster.inflict(fault)),
+      failed: load.failed,
+      signal,
+    });
+  } catch (error) {
+    if (!signal.aborted) {
+      sayProgress();
+      for (const end of cluster.unexpected) console.log(end);
     }
-    await orAborted(Promise.all(latest.values()), signal);
+    throw error;
   } finally {
     clearInterval(progress);
   }
@@ -161,28 +172,17 @@ function formatProgress(
   { history, load }: Scene,
 ): string {
   const kills = faults.filter(({ kind }) => kind === "kill").length;
-  return `${Math.round(elapsedMs / 1000)} s: ${kills} kills, ${faults.length - kills} pauses, ` +
-    `${history.operations.length} operations, ${load.failures.length} attempts without an answer`;
+  const counts = [
+    formatCount(kills, "kill"),
+    formatCount(faults.length - kills, "pause"),
+    formatCount(history.operations.length, "operation"),
+    `${formatCount(load.failures.length, "attempt")} without an answer`,
+  ];
+  return `${Math.round(elapsedMs / 1000)} s: ${counts.join(", ")}`;
 }
 
-/** Waits until a moment of the monotonic clock. @throws The reason of `signal`. */
-function pauseUntil(timeMs: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, Math.max(0, timeMs - performance.now()));
-  return orAborted(promise, signal).finally(() => clearTimeout(timer));
-}
-
-/** As `promise`, but for the reason of `signal` when that comes first. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
+function formatCount(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function readOptions(args: string[]): TortureOptions {

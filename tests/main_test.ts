@@ -91,3 +91,13 @@ Deno.test("main.ts tells all that is wrong with a config, a line each", async ()
     `${start}nodes is [], expected a list of at least one node`,
   ]);
 });
+
+for (const args of [["--help"], ["help"], ["check", "--help"]]) {
+  Deno.test(`main.ts ${args.join(" ")} says so in a line when it cannot print`, async () => {
+    const within = ["sh", "-c", '"$0" "$@" > /dev/full'];
+    await using process = startMain(args, { within });
+    assertEquals((await process.exit()).code, 1);
+    const who = args[0].startsWith("-") ? "sixpaths" : `sixpaths ${args[0]}`;
+    assertEquals(process.stderr, [`${who}: No space left on device (os error 28)`]);
+  });
+}

@@ -7,8 +7,8 @@
  * @module
  */
 
-import { format as formatBytes } from "@std/fmt/bytes";
 import { bold, green, red, yellow } from "@std/fmt/colors";
+import { formatSize } from "../size.ts";
 import type { ManyKeysResult } from "./many_keys.ts";
 import type { RestartResult } from "./restart.ts";
 import { problemOf, type ProcessMemory, type RowResult } from "./rows.ts";
@@ -120,13 +120,12 @@ export function formatSnapshotPauses({ keyCount, waits, failures }: SnapshotPaus
 /** The table of what many overwrites leave behind. */
 export function formatRestart(result: RestartResult): string {
   const { writes, keyCount, snapshotBytes, logBytes, diskBytes, diskBytesGoal, startMs } = result;
-  const size = (bytes: number) => formatBytes(bytes, { binary: true });
   return [
     formatFigureHead(`${formatCount(writes)} overwrites of ${formatCount(keyCount)} keys`),
     formatFigure(
-      `disk use (snapshot ${size(snapshotBytes)}, log ${size(logBytes)})`,
-      size(diskBytes),
-      `at most ${size(diskBytesGoal)}`,
+      `disk use (snapshot ${formatSize(snapshotBytes)}, log ${formatSize(logBytes)})`,
+      formatSize(diskBytes),
+      `at most ${formatSize(diskBytesGoal)}`,
       diskBytes <= diskBytesGoal,
     ),
     formatFigure(
@@ -152,7 +151,7 @@ export function formatMemory(processes: readonly ProcessMemory[]): string {
   const lines = processes.map(({ name, residentBytes }) => {
     const memory = residentBytes === undefined
       ? "unknown: no ps on the PATH"
-      : formatBytes(residentBytes, { binary: true });
+      : formatSize(residentBytes);
     return alignCells([name, memory], FIGURE_WIDTHS);
   });
   return [bold("resident memory"), ...lines].join("\n");

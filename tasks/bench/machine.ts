@@ -5,7 +5,7 @@
  */
 
 import { cpus } from "node:os";
-import { format as formatBytes } from "@std/fmt/bytes";
+import { formatSize } from "../size.ts";
 
 export interface Machine {
   readonly cpu: string;
@@ -30,6 +30,6 @@ export function describeMachine(): Machine {
 /** The machine and the program that loads it, in a line. */
 export function formatMachine(machine: Machine, generator: string): string {
   const { cpu, cores, memoryBytes, os, deno } = machine;
-  const memory = formatBytes(memoryBytes, { binary: true });
+  const memory = formatSize(memoryBytes);
   return `${cpu}, ${cores} cores, ${memory}, ${os}, Deno ${deno}, load from ${generator}`;
 }

@@ -19,8 +19,9 @@
  *   list, and are counted by value.
  * - A value that others still have to show is not overwritten when nobody is left to write it
  *   again.
- * - A configuration is named by the first operation that is not taken, in order of invocation, and
- *   one bit for each later one that could have been: a few characters, however long the history is.
+ * - A configuration is named by the first operation that is not taken, in order of invocation, the
+ *   end of those that could have been, and one bit for each between them: a few characters, however
+ *   long the history is.
  *
  * @module
  */
@@ -221,8 +222,8 @@ class Search {
     for (const [value, count] of this.#used) {
       if (this.#observers[value] > 0) name += ` ${value}:${count}`;
     }
-    name += "/";
     const end = this.#list.callsBefore(firstReturn);
+    name += `/${end}/`; // without it, fewer bits could look like more that begin with zeros
     for (let start = first + 1; start < end; start += 16) {
       let bits = 0;
       for (let index = start; index < end && index < start + 16; index++) {

@@ -8,9 +8,9 @@
  * @module
  */
 
-import { format as formatBytes } from "@std/fmt/bytes";
 import { blue, bold, cyan, green, magenta, yellow } from "@std/fmt/colors";
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
+import { formatSize } from "../size.ts";
 import type { State } from "./supervised_process.ts";
 
 const COLORS = [green, yellow, blue, magenta, cyan];
@@ -44,14 +44,19 @@ export function formatNodes(nodes: readonly NodeConfig[], states: readonly State
   return [bold(format(head)), ...rows.map(format)].join("\n");
 }
 
-/** What to do with a cluster that is up. `state` is that of the router. */
-export function formatInvitation({ router }: ClusterConfig, state: State): string {
+/** What to do with a cluster that is up. `states` are those of the nodes, and last the router's. */
+export function formatInvitation({ router }: ClusterConfig, states: readonly State[]): string {
+  const state = states.at(-1)!;
   const url = `http://${formatAddress(connectable(router.host), router.port)}`;
   const body = JSON.stringify({ client: "me", seq: 1, key: "greeting", value: "hello" });
-  return `router  ${url}${state.kind === "ready" ? "" : ` ${whyNotReady(state)}`}
-try it  curl ${url}/put -d '${body}'
-        curl '${url}/get?key=greeting'
-stop    Ctrl-C`;
+  const isServing = states.slice(0, -1).some(({ kind }) => kind === "ready");
+  return [
+    `router  ${url}${state.kind === "ready" ? "" : ` ${whyNotReady(state)}`}`,
+    ...isServing
+      ? [`try it  curl ${url}/put -d '${body}'`, `        curl '${url}/get?key=greeting'`]
+      : [],
+    "stop    Ctrl-C",
+  ].join("\n");
 }
 
 /** The cells that say what a node holds. */
@@ -61,12 +66,13 @@ function describe(state: State): [pid: string, keys: string, log: string] {
   return [
     pid,
     Number(keys).toLocaleString("en"),
-    formatBytes(Number(log_bytes), { binary: true }),
+    formatSize(Number(log_bytes)),
   ];
 }
 
 function whyNotReady(state: Exclude<State, { kind: "ready" }>): string {
-  return state.kind === "starting" ? "is still starting" : state.reason;
+  if (state.reason === undefined) return "is still starting";
+  return state.kind === "down" ? state.reason : `${state.reason}, and starts again`;
 }
 
 /** An address to connect to, for a host to listen on: a wildcard stands for every address. */

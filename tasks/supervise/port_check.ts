@@ -23,10 +23,18 @@ interface Listener {
  * @throws {Failure} Names each port that cannot be had, and who wanted it.
  */
 export function checkPorts(config: ClusterConfig): void {
-  const problems = listenersOf(config).flatMap((listener) => {
-    const reason = whyNotFree(listener);
-    const { host, port, owner } = listener;
-    return reason === undefined ? [] : [`${formatAddress(host, port)} (${owner}) ${reason}`];
+  // All are held to the end: two of them may be the same, and so may those of another cluster that
+  // looks at this moment.
+  using held = new DisposableStack();
+  const problems = listenersOf(config).flatMap(({ host, port, owner }) => {
+    try {
+      held.use(Deno.listen({ hostname: host, port }));
+      return [];
+    } catch (error) {
+      // Who may not look here leaves it to the process that wants the port, and may have it.
+      if (error instanceof Deno.errors.NotCapable) return [];
+      return [`${formatAddress(host, port)} (${owner}) ${whyNotListening(error)}`];
+    }
   });
   if (problems.length > 0) throw new Failure(`Cannot listen: ${problems.join(", ")}`);
 }
@@ -41,15 +49,10 @@ function listenersOf({ router, nodes }: ClusterConfig): Listener[] {
   ];
 }
 
-function whyNotFree({ host, port }: Listener): string | undefined {
-  try {
-    Deno.listen({ hostname: host, port }).close();
-  } catch (error) {
-    // Who may not look here leaves it to the process that wants the port, and may have it.
-    if (error instanceof Deno.errors.NotCapable) return undefined;
-    if (error instanceof Deno.errors.AddrInUse) return "is in use";
-    if (error instanceof Deno.errors.AddrNotAvailable) return "is no address of this machine";
-    if (error instanceof Deno.errors.PermissionDenied) return "needs rights that this user lacks";
-    return `fails: ${(error as Error).message}`;
-  }
+/** What keeps a process from listening on an address, said of that address. */
+export function whyNotListening(error: unknown): string {
+  if (error instanceof Deno.errors.AddrInUse) return "is in use";
+  if (error instanceof Deno.errors.AddrNotAvailable) return "is no address of this machine";
+  if (error instanceof Deno.errors.PermissionDenied) return "needs rights that this user lacks";
+  return `fails: ${(error as Error).message}`;
 }

@@ -38,7 +38,10 @@ export interface Exit {
 
 /** A process that was started. */
 export interface Child {
-  /** Resolves when the process has ended and its last line was passed on. Never rejects. */
+  /**
+   * Resolves when the process has ended and its last line was passed on. Rejects only with what the
+   * receiver of the lines throws.
+   */
   readonly exit: Promise<Exit>;
   /** Does nothing when the process has ended. */
   kill(signal: "SIGTERM" | "SIGKILL" | "SIGSTOP" | "SIGCONT"): void;

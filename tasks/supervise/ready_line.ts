@@ -18,13 +18,18 @@ export function formatReadyLine(facts: Record<string, string | number>): string 
   return START + pairs.join(" ");
 }
 
-/** The facts of a ready line, or undefined when the line is another one. */
+/** The facts of a ready line, or undefined when the line is another one, or cut short. */
 export function parseReadyLine(line: string): Record<string, string> | undefined {
   if (!line.startsWith(START)) return undefined;
   const pairs = line.matchAll(/(\w+)=("(?:[^"\\]|\\.)*"|[^\s"]*)/g);
-  return Object.fromEntries(
-    pairs.map(([, name, value]) => [name, value.startsWith('"') ? JSON.parse(value) : value]),
-  );
+  try {
+    return Object.fromEntries(
+      pairs.map(([, name, value]) => [name, value.startsWith('"') ? JSON.parse(value) : value]),
+    );
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined; // what is in quotes is no text of ours
+    throw error;
+  }
 }
 
 function quoteIfNeeded(value: string): string {

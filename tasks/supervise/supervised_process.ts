@@ -31,7 +31,7 @@ const STEADY_MS = 10_000;
 
 /** Where a program stands. */
 export type State =
-  | { readonly kind: "starting" }
+  | { readonly kind: "starting"; /** How it ended the last time. */ readonly reason?: string }
   | { readonly kind: "ready"; readonly facts: Readonly<Record<string, string>> }
   | { readonly kind: "waiting" | "down"; readonly reason: string };
 
@@ -74,7 +74,8 @@ export class SupervisedProcess {
 
   /** Starts the program. */
   start(): void {
-    this.#state = { kind: "starting" };
+    const { reason } = this.#state as { reason?: string };
+    this.#state = { kind: "starting", reason };
     this.#readyAtMs = undefined;
     try {
       this.#child = this.#options.spawn(this.program, (line) => this.#onLine(line));

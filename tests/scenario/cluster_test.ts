@@ -151,6 +151,15 @@ Deno.test("cluster names a port in use and who wanted it, and starts nothing", a
   assertEquals(await exists(config.nodes[0].data), false);
 });
 
+Deno.test("cluster without the permission to run anything is one clear line", async () => {
+  await using process = startMain(["cluster"], { permissions: ["--allow-read", "--allow-net"] });
+  assertEquals((await process.exit()).code, 1);
+  assertEquals([process.stdout, process.stderr], [[], [
+    `sixpaths cluster: Cannot start "${Deno.execPath()}": Deno may not, ` +
+    `expected the flags of "deno task cluster"`,
+  ]]);
+});
+
 Deno.test("cluster leaves a node with damaged data down, and serves with the others", async () => {
   await using directory = await temporaryDirectory();
   const { file, config } = await writeFreeConfig(directory.path, 2);

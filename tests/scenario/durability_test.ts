@@ -8,6 +8,7 @@
 import { assertEquals, assertGreater, assertLess, assertMatch } from "@std/assert";
 import { join } from "@std/path";
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
+import { salvageCommand } from "../../tasks/check_command.ts";
 import {
   freePorts,
   type MainProcess,
@@ -386,7 +387,8 @@ Deno.test("a node with a flipped bit in its log does not start, and changes noth
   assertEquals(await process.exit(), { code: 3, signal: null });
   assertEquals([...process.stdout, ...process.stderr], [line], "All that the node says");
   const check = await runInShell(advised);
-  assertEquals([check.code, check.stdout.at(-1)], [1, `damage    ${damage}`]);
+  assertEquals([check.code, check.stdout.at(-2)], [1, `damage    ${damage}`]);
+  assertEquals(check.stdout.at(-1), `salvage   ${salvageCommand(data)}`);
   assertEquals(await stateOf(data), before);
   await assertServed(url, keys.get("n2")!);
 

@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { setColorEnabled } from "@std/fmt/colors";
+import { join } from "@std/path";
 import { type AutocannonResult, fromAutocannon } from "../../tasks/bench/autocannon.ts";
 import {
   formatManyKeys,
@@ -15,6 +16,7 @@ import { median, percentile } from "../../tasks/bench/statistics.ts";
 import type { LoadResult } from "../../tasks/bench/workload.ts";
 import { parseWrk } from "../../tasks/bench/wrk.ts";
 import { inBlackAndWhite } from "../black_and_white.ts";
+import { startMain, temporaryDirectory } from "../process.ts";
 
 function slice(requests: number, failures = 0): LoadResult {
   return { requests, seconds: 2, failures, p50Ms: requests / 100, p99Ms: requests / 10, maxMs: 1 };
@@ -271,4 +273,15 @@ n1                                                         3 MiB
 router                                      unknown: no ps on the PATH`,
     )
   );
+});
+
+Deno.test("bench finds out before it measures that the figures cannot be written", async () => {
+  await using directory = await temporaryDirectory();
+  const file = join(directory.path, "none", "x.json");
+  await using process = startMain(["bench", "--quick", "--json", file]);
+  assertEquals((await process.exit()).code, 1);
+  assertEquals([process.stdout, process.stderr], [[], [
+    `sixpaths bench: Cannot write "${file}": ` +
+    `No such file or directory (os error 2): open '${file}'`,
+  ]]);
 });

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
-import { checkCommand } from "../../tasks/check_command.ts";
+import { checkCommand, salvageCommand } from "../../tasks/check_command.ts";
 import { MAIN } from "../../tasks/source.ts";
 import { runInShell } from "../process.ts";
 import { writtenDirectory } from "./written_directory.ts";
@@ -16,16 +16,38 @@ Deno.test("checkCommand() quotes only what a shell would not take as it is", () 
   );
 });
 
+Deno.test("salvageCommand() takes a path as it comes", () => {
+  const start = `deno run --allow-read=data --allow-write=data ${MAIN} salvage`;
+  assertEquals(salvageCommand("data/n1"), `${start} data/n1 --to data/n1.salvaged`);
+  assertEquals(salvageCommand("data/n1/"), `${start} data/n1/ --to data/n1.salvaged`);
+  const here = Deno.cwd();
+  assertEquals(salvageCommand(".").endsWith(` salvage . --to ${here}.salvaged`), true);
+});
+
+/** The data of a node in a directory of this name. */
+async function writtenUnder(name: string) {
+  const written = await writtenDirectory({ growthBytesMin: Infinity });
+  const data = join(written.path, name);
+  const files = await Array.fromAsync(Deno.readDir(written.path));
+  await Deno.mkdir(data);
+  for (const file of files) {
+    await Deno.rename(join(written.path, file.name), join(data, file.name));
+  }
+  return { ...written, data };
+}
+
 for (const name of ["n1", "it's $HOME, n1"]) {
   Deno.test(`checkCommand() advises a command that works, for "${name}"`, async () => {
-    await using written = await writtenDirectory({ growthBytesMin: Infinity });
-    const data = join(written.path, name);
-    const files = await Array.fromAsync(Deno.readDir(written.path));
-    await Deno.mkdir(data);
-    for (const file of files) {
-      await Deno.rename(join(written.path, file.name), join(data, file.name));
-    }
-    const { code, stdout } = await runInShell(checkCommand(data));
+    await using written = await writtenUnder(name);
+    const { code, stdout } = await runInShell(checkCommand(written.data));
     assertEquals([code, stdout.at(0), stdout.at(-1)], [0, "node      n1", "damage    none"]);
+  });
+
+  Deno.test(`salvageCommand() advises a command that works, for "${name}"`, async () => {
+    await using written = await writtenUnder(name);
+    const { data } = written;
+    const { code, stdout, stderr } = await runInShell(salvageCommand(data));
+    assertEquals([code, stdout.at(0), stderr], [0, "node      n1", ""]);
+    assertEquals(stdout.at(-1)?.startsWith(`written   ${data}.salvaged: 6 keys`), true);
   });
 }

@@ -1,10 +1,14 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { exists } from "@std/fs";
 import { join } from "@std/path";
-import { startMain, temporaryDirectory, writeFreeConfig } from "../process.ts";
+import { segmentName, snapshotName } from "../../node/log_format.ts";
+import { startMain, type StartOptions, temporaryDirectory, writeFreeConfig } from "../process.ts";
+
+const [LOG, NEXT_LOG, SNAPSHOT] = [segmentName(1), segmentName(15), snapshotName(14)];
 
 /**
- * A directory with a config of two nodes whose data directories hold these files, of 1 KiB each.
+ * A directory with a config of two nodes whose data directories hold these files, of 1 KiB of zeros
+ * each: such a marker names nobody.
  */
 async function createData(files: Record<string, string[]>) {
   const directory = await temporaryDirectory();
@@ -18,8 +22,8 @@ async function createData(files: Record<string, string[]>) {
   return { ...directory, file };
 }
 
-async function clean(file: string) {
-  await using process = startMain(["clean", "--config", file]);
+async function clean(file: string, options: StartOptions = {}) {
+  await using process = startMain(["clean", "--config", file], options);
   const { code } = await process.exit();
   return { code, stdout: process.stdout, stderr: process.stderr };
 }
@@ -32,16 +36,16 @@ async function symlink(target: string, path: string): Promise<void> {
 
 Deno.test("clean removes the data of every node and nothing else, and says how much", async () => {
   await using data = await createData({
-    n1: ["NODE", "1.log"],
-    n2: ["NODE", "1.log", "2.log.tmp"],
+    n1: ["NODE", LOG],
+    n2: ["NODE", SNAPSHOT, NEXT_LOG, `${LOG}.tmp`, `${SNAPSHOT}.tmp`],
     n3: ["NODE"],
   });
   const { path, file } = data;
   assertEquals(await clean(file), {
     code: 0,
     stdout: [
-      `Removed the data of n1: ${join(path, "n1")} (2 kiB)`,
-      `Removed the data of n2: ${join(path, "n2")} (3 kiB)`,
+      `Removed the data of n1: ${join(path, "n1")} (2 KiB)`,
+      `Removed the data of n2: ${join(path, "n2")} (5 KiB)`,
     ],
     stderr: [],
   });
@@ -64,34 +68,79 @@ Deno.test("clean says so when there is nothing to remove", async () => {
   });
 });
 
-Deno.test("clean removes nothing when one directory holds something else", async () => {
-  await using data = await createData({ n1: ["NODE", "1.log"], n2: ["NODE", "thesis.txt"] });
-  const { path, file } = data;
-  assertEquals(await clean(file), {
-    code: 1,
-    stdout: [],
-    stderr: [
-      `sixpaths clean: Cannot remove "${join(path, "n2")}", the data of n2: ` +
-      `"thesis.txt" in it is not the data of a node; removed nothing`,
-    ],
+const STRANGERS: Record<string, [names: string[], reason: string]> = {
+  "a file of another program": [
+    ["NODE", "access.log"],
+    `"access.log" in it is not the data of a node`,
+  ],
+  "a half-made file of another program": [
+    ["NODE", "x.tmp"],
+    `"x.tmp" in it is not the data of a node`,
+  ],
+  "no marker": [[LOG], `no file "NODE" is in it`],
+};
+
+for (const [what, [names, reason]] of Object.entries(STRANGERS)) {
+  Deno.test(`clean removes nothing when one directory holds ${what}`, async () => {
+    await using data = await createData({ n1: ["NODE", LOG], n2: names });
+    const { path, file } = data;
+    assertEquals(await clean(file), {
+      code: 1,
+      stdout: [],
+      stderr: [
+        `sixpaths clean: Cannot remove "${join(path, "n2")}", the data of n2: ${reason}; ` +
+        "removed nothing",
+      ],
+    });
+    assertEquals(await exists(join(path, "n1", LOG)), true);
   });
-  assertEquals(await exists(join(path, "n1", "1.log")), true);
+}
+
+Deno.test("clean does not remove the data of another node, or of an unknown one", async () => {
+  await using data = await createData({ n2: ["NODE", LOG] });
+  const { path, file } = data;
+  const marker = join(path, "n2", "NODE");
+  const start = `sixpaths clean: Cannot remove "${join(path, "n2")}", the data of n2: `;
+  await Deno.writeTextFile(marker, "sixpaths node n1, data format 1\n");
+  assertEquals((await clean(file)).stderr, [
+    `${start}it belongs to node "n1"; removed nothing`,
+  ]);
+  await Deno.writeTextFile(marker, "my notes\n");
+  assertStringIncludes((await clean(file)).stderr.join("\n"), `${start}Damage in "${marker}"`);
+  await Deno.writeTextFile(marker, "sixpaths node n2, data format 1\n");
+  assertEquals((await clean(file)).code, 0);
+});
+
+Deno.test("clean says what is gone and what is not when a removal fails", async () => {
+  await using data = await createData({ n1: ["NODE"], n2: ["NODE", LOG] });
+  const { path, file } = data;
+  const kept = join(path, "n2", LOG);
+  const { code, stdout, stderr } = await clean(file, {
+    permissions: ["--allow-read", `--allow-write=${path}`, `--deny-write=${kept}`],
+  });
+  assertEquals([code, stdout], [1, [`Removed the data of n1: ${join(path, "n1")} (1 KiB)`]]);
+  assertEquals(stderr, [
+    `sixpaths clean: Cannot remove all of "${join(path, "n2")}", the data of n2: ` +
+    `Requires write access to "${kept}", run again with the --allow-write flag; ` +
+    "removed the data of n1",
+  ]);
+  assertEquals([await exists(kept), await exists(join(path, "n2", "NODE"))], [true, true]);
 });
 
 Deno.test("clean does not follow a link out of the data directory", async () => {
   await using data = await createData({ n1: ["NODE"], elsewhere: ["precious.log"] });
   const { path, file } = data;
-  await symlink(join(path, "elsewhere"), join(path, "n1", "1.log"));
+  await symlink(join(path, "elsewhere"), join(path, "n1", LOG));
   const { code, stderr } = await clean(file);
   assertEquals([code, stderr], [1, [
     `sixpaths clean: Cannot remove "${join(path, "n1")}", the data of n1: ` +
-    `"1.log" in it is not the data of a node; removed nothing`,
+    `"${LOG}" in it is not the data of a node; removed nothing`,
   ]]);
   assertEquals(await exists(join(path, "elsewhere", "precious.log")), true);
 });
 
 Deno.test("clean does not take a link for a data directory", async () => {
-  await using data = await createData({ elsewhere: ["NODE", "1.log"] });
+  await using data = await createData({ elsewhere: ["NODE", LOG] });
   const { path, file } = data;
   await symlink(join(path, "elsewhere"), join(path, "n1"));
   const { code, stderr } = await clean(file);
@@ -99,5 +148,5 @@ Deno.test("clean does not take a link for a data directory", async () => {
     `sixpaths clean: Cannot remove "${join(path, "n1")}", the data of n1: ` +
     `it is not a directory; removed nothing`,
   ]]);
-  assertEquals(await exists(join(path, "elsewhere", "1.log")), true);
+  assertEquals(await exists(join(path, "elsewhere", LOG)), true);
 });

@@ -46,9 +46,15 @@ Deno.test("dump says which records are in a snapshot, and prints it with --snaps
     Array.from({ length: 7 }, (_, i) => `key ${i}`),
   );
   const ofClient = await dump(data.path, "--snapshot", "--client", "client 1");
-  assertEquals(ofClient.lines[0].client, "client 1");
+  assertEquals([ofClient.lines[0].client, ofClient.lines[0].floor], ["client 1", 0]);
   const { client, seq } = writeOf(1);
   assertEquals(ofClient.lines.at(-1), { client, seq, logIndex: 2, prevValue: "" });
+});
+
+Deno.test("dump says up to which sequence number of a client nothing is remembered", async () => {
+  await using data = await writtenDirectory({ farSeq: 3278 });
+  const { lines: [session] } = await dump(data.path, "--snapshot", "--client", "far");
+  assertEquals(session, { client: "far", top: 3278, floor: 3278 - 1024 });
 });
 
 Deno.test("dump prints what comes before the first damage, and ends with code 1", async () => {

@@ -14,7 +14,8 @@ for (const text of ["", "1", "383MiB", "33GiB", "4GB", "4 GiB", "-4GiB", "1e9", 
     const failure = assertThrows(() => parseMemoryMax(text), Failure);
     assertEquals(
       failure.message,
-      `Flag "--memory-max" has the value "${text}", expected 384MiB to 32GiB`,
+      `Flag "--memory-max" has the value "${text}", ` +
+        "expected a whole number with MiB or GiB, 384MiB to 32GiB",
     );
     assertEquals(failure.exitCode, ExitCode.misuse);
   });

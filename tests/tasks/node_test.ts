@@ -64,6 +64,28 @@ Deno.test("node refuses a directory that another process has", async () => {
   ]);
 });
 
+Deno.test("node says so when its data is a file", async () => {
+  await using prepared = await prepareNode();
+  const { data } = prepared.node;
+  await Deno.writeTextFile(data, "");
+  await using process = startMain(prepared.args);
+  assertEquals((await process.exit()).code, 1);
+  assertEquals(process.stderr, [
+    `sixpaths node n1: Cannot use "${data}": it is, or leads through, a file`,
+  ]);
+});
+
+Deno.test("node --supervised does not advise flags, and is not to be tried again", async () => {
+  await using prepared = await prepareNode();
+  const args = [...prepared.args, "--supervised"];
+  await using process = startMain(args, { permissions: ["--allow-read"], stdin: "piped" });
+  assertEquals((await process.exit()).code, 2);
+  assertEquals(process.stderr, [
+    `sixpaths node n1: Requires write access to "${prepared.node.data}", ` +
+    "which the supervisor cannot give",
+  ]);
+});
+
 Deno.test("node says which addresses it wanted when a port is in use", async () => {
   await using prepared = await prepareNode();
   const { host, port, linkPort } = prepared.node;

@@ -27,7 +27,22 @@ Deno.test("router --supervised stops when its input ends", async () => {
   assertEquals(await process.exit(), { code: 0, signal: null });
 });
 
-Deno.test("router names its address when the port is in use", async () => {
+Deno.test("router names its address when that is not of this machine", async () => {
+  await using prepared = await prepareRouter();
+  const file = prepared.args.at(-1)!;
+  const config = JSON.parse(await Deno.readTextFile(file));
+  await Deno.writeTextFile(
+    file,
+    JSON.stringify({ ...config, router: { host: "203.0.113.1", port: 8080 } }),
+  );
+  await using process = startMain(prepared.args, { permissions: ["--allow-read", "--allow-net"] });
+  assertEquals((await process.exit()).code, 1);
+  assertEquals(process.stderr, [
+    "sixpaths router: Cannot listen on 203.0.113.1:8080: it is no address of this machine",
+  ]);
+});
+
+Deno.test("router names its address when the port the port is in use", async () => {
   await using prepared = await prepareRouter();
   using _listener = Deno.listen({ hostname: "127.0.0.1", port: prepared.port });
   await using process = startMain(prepared.args);

@@ -6,6 +6,8 @@ import { startMain } from "../process.ts";
 const RUNS = 1000;
 const DEADLINE_MS = 240_000;
 
+const KEPT = "every promise was kept";
+
 async function simulate(...args: string[]) {
   await using process = startMain(["simulate", ...args], { permissions: [] });
   const { code } = await process.exit(DEADLINE_MS);
@@ -19,7 +21,7 @@ Deno.test("simulate keeps every promise over 2,000 seeds", async () => {
   );
   for (const { code, stdout, stderr } of ends) {
     assertEquals([code, stderr], [0, []], stdout.join("\n"));
-    assertEquals(stdout.at(-1), "every promise was kept");
+    assertEquals(stdout.at(-1), KEPT);
     const faults = stdout.flatMap((line) => line.match(/^ +\d+ {2}(\S.*)$/)?.slice(1) ?? []);
     assertEquals(faults.toSorted(), FAULT_KINDS.toSorted(), "Kinds of faults that struck");
   }
@@ -51,4 +53,25 @@ Deno.test("simulate refuses a seed or a number of runs that is none", async () =
       ],
     });
   }
+});
+
+Deno.test("simulate refuses seeds that are too large to be told apart", async () => {
+  const seed = Number.MAX_SAFE_INTEGER;
+  assertEquals(await simulate("--seed", `${seed}`, "--runs", "2"), {
+    code: 2,
+    stdout: [],
+    stderr: [
+      `sixpaths simulate: Flag "--runs" has the value "2", expected at most 1 from seed ${seed} on`,
+    ],
+  });
+  assertEquals((await simulate("--seed", `${seed}`, "--runs", "1")).stdout.at(-1), KEPT);
+});
+
+Deno.test("simulate says what it did when it is stopped", async () => {
+  await using process = startMain(["simulate", "--runs", "1000000"], { permissions: [] });
+  await process.line(/^seeds/);
+  process.kill("SIGINT");
+  assertEquals((await process.exit()).code, 1);
+  assertMatch(process.stdout[1], /^runs +\d+ in /);
+  assertMatch(process.stderr[0], /^sixpaths simulate: Stopped before seed \d+; every promise was/);
 });

@@ -30,3 +30,12 @@ Deno.test("checkPorts() names the ports in use, and who wanted them", () => {
       `127.0.0.1:${linkUsed} (links of n1) is in use`,
   );
 });
+
+Deno.test("checkPorts() finds two spellings of one address", () => {
+  const [port, one, other] = freePorts(3);
+  const router = { host: "::ffff:127.0.0.1", port };
+  const [node] = configOn([port, one, other]).nodes;
+  const config = { router, nodes: [{ ...node, linkPort: port }] };
+  const failure = assertThrows(() => checkPorts(config), Failure);
+  assertEquals(failure.message, `Cannot listen: 127.0.0.1:${port} (links of n1) is in use`);
+});

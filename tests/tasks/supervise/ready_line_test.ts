@@ -20,4 +20,5 @@ Deno.test("parseReadyLine() reads back any text", () => {
 
 Deno.test("parseReadyLine() passes over other lines", () => {
   assertEquals(parseReadyLine("not listening id=n1"), undefined);
+  assertEquals(parseReadyLine(String.raw`listening x="\q"`), undefined);
 });

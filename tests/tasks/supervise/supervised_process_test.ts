@@ -123,6 +123,13 @@ Deno.test("SupervisedProcess is settled when the first start ends early", async 
   assertEquals(process.state, { kind: "waiting", reason: "ended with code 1" });
 });
 
+Deno.test("SupervisedProcess knows how a program ended that is starting again", async () => {
+  const { process, clock, children } = startProcess();
+  await children[0].end({ code: 1 });
+  clock.advance(10);
+  assertEquals(process.state, { kind: "starting", reason: "ended with code 1" });
+});
+
 Deno.test("SupervisedProcess.stop() waits for the end, and does not start it again", async () => {
   const { process, clock, children, said } = startProcess();
   let stopped = false;

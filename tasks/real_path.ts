@@ -1,0 +1,27 @@
+/**
+ * Where a path really leads, for those who must not mix up two directories.
+ *
+ * @module
+ */
+
+import { basename, dirname, isAbsolute, join, relative, resolve } from "@std/path";
+
+/**
+ * The absolute path without links; what does not exist yet, or may not be looked at, is taken as it
+ * is spelled.
+ */
+export async function realPathOf(path: string): Promise<string> {
+  try {
+    return await Deno.realPath(path);
+  } catch (error) {
+    const outer = dirname(path);
+    if (!(error instanceof Deno.errors.NotFound) || outer === path) return resolve(path);
+    return join(await realPathOf(outer), basename(path));
+  }
+}
+
+/** Whether a directory is the outer one or inside it. Both are real paths. */
+export function isWithin(directory: string, outer: string): boolean {
+  const path = relative(outer, directory);
+  return !isAbsolute(path) && !/^\.\.([/\\]|$)/.test(path);
+}
