@@ -146,21 +146,15 @@ export class FileLog implements Log {
     for (const path of paths) await this.#disk.remove(`${path}.tmp`);
   }
 
-  /**
-   * Makes durable what was only read, as the seal before it was. After a crash of the process the
-   * last batch may be in memory alone; after a failed sync the system may even take it for written.
-   * So the last batch is written again, the same bytes, and a torn one is written over with zeros.
-   */
+  /** Makes durable what was only read, as the seal before it was, and takes away a torn batch. */
   async #settleTail(segment: SegmentWriter, { name, ...scan }: SegmentScan): Promise<void> {
-    if (scan.lastFrame > 0) segment.writeAgain(scan.lastFrame);
     if (scan.tornBytes > 0) {
-      segment.writeZeros(scan.tornBytes);
       this.#options.report(
         `cut off ${scan.tornBytes} bytes at byte ${scan.tail} of "${name}": ` +
           `a last batch that was never finished, so never acknowledged`,
       );
     }
-    await segment.sync();
+    await segment.settle(scan.lastFrame);
   }
 
   /** Writes the seal that a crash prevented, or the same one again: it may be in memory alone. */

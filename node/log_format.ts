@@ -57,6 +57,8 @@
  * - A frame is written only when the one before it is durable, and only over zeros that are
  *   durable. Therefore just the last frame can be unfinished, and the file never ends before the
  *   zeros that follow the last frame.
+ * - What a start reads may be in memory alone, after a failed sync: so it first writes again the
+ *   last frame and all zeros after it.
  * - The last frame is *torn* if a whole sector of it is still zero and nothing valid follows. It
  *   was never acknowledged; zeros are written over it.
  * - So is what a full disk took of a frame: zeros are written over it and made durable before

@@ -49,10 +49,25 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: "what a restart read is not written again",
-    file: "node/file_log.ts",
-    find: "if (scan.lastFrame > 0) segment.writeAgain(scan.lastFrame);",
+    file: "node/segment_writer.ts",
+    find: "writeBytes(this.#file, lastFrame, this.#tail - lastFrame.length);",
     replace: "",
     seeds: 150,
+  },
+  {
+    name: "what a restart writes again is read once more before",
+    file: "node/segment_writer.ts",
+    find: "writeBytes(this.#file, lastFrame, this.#tail - lastFrame.length);",
+    replace: "this.#file.read(lastFrame, this.#tail - lastFrame.length); " +
+      "writeBytes(this.#file, lastFrame, this.#tail - lastFrame.length);",
+    seeds: 1500,
+  },
+  {
+    name: "zeros that a restart read are not written again",
+    file: "node/segment_writer.ts",
+    find: "spoiledBytes: filled - tail,",
+    replace: "spoiledBytes: scan.tornBytes,",
+    seeds: 1500,
   },
   {
     name: "the checksum of a batch is not checked",
