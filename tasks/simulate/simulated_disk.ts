@@ -14,7 +14,7 @@
  * @module
  */
 import { basename, dirname } from "@std/path";
-import type { Disk, DiskFile } from "../../node/disk.ts";
+import type { Disk, DiskFile, OpenMode } from "../../node/disk.ts";
 import { SECTOR_BYTES } from "../../node/log_format.ts";
 
 /** Says of each unsynced sector whether it reached the disk. */
@@ -244,9 +244,10 @@ export class SimulatedDisk implements Disk {
     return Promise.resolve(false);
   }
 
-  async open(path: string, mode: "read" | "write" | "create"): Promise<DiskFile> {
-    await this.#begin(mode === "create" ? "create" : "open", path);
-    if (mode === "create") {
+  async open(path: string, mode: OpenMode): Promise<DiskFile> {
+    const creates = mode === "create" || (mode === "write or create" && !this.files.has(path));
+    await this.#begin(creates ? "create" : "open", path);
+    if (creates) {
       const content = new Content();
       this.#changeEntries(path, (entries) => entries.set(path, content));
     }
