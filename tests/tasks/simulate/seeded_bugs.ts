@@ -61,13 +61,15 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     replace: "this.#file.read(lastFrame, this.#tail - lastFrame.length); " +
       "writeBytes(this.#file, lastFrame, this.#tail - lastFrame.length);",
     seeds: 1500,
+    isSlow: true,
   },
   {
     name: "zeros that a restart read are not written again",
     file: "node/segment_writer.ts",
     find: "spoiledBytes: filled - tail,",
     replace: "spoiledBytes: scan.tornBytes,",
-    seeds: 1500,
+    seeds: 3000,
+    isSlow: true,
   },
   {
     name: "the checksum of a batch is not checked",
