@@ -112,8 +112,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: "node/segment_writer.ts",
     find: "await this.sync();\n    this.#filled = filled;",
     replace: "this.#filled = filled;",
-    seeds: 1500,
-    isSlow: true,
+    seeds: 150,
   },
   {
     name: "half a frame stays when the disk was full",
@@ -208,6 +207,6 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: "node/snapshot_scan.ts",
     find: "if (!bodyMatches(bytes, 0, header, chain)) {",
     replace: "if (!bodyMatches(bytes, 0, header, chain) && offset < 0) {",
-    seeds: 60,
+    seeds: 150,
   },
 ];
