@@ -9,11 +9,15 @@
  */
 import { crc32 } from "node:zlib";
 import { dirname, join } from "@std/path";
+import { type Clock, systemClock } from "../lib/clock.ts";
 import { DamageError } from "./damage.ts";
 import { type Disk, type DiskFile, readBytes, writeBytes } from "./disk.ts";
 
 const MARKER_NAME = "NODE";
 const MARKER_BYTES_MAX = 256;
+/** How long a process waits for the lock: who only looks, see `isLocked`, has it for a moment. */
+const LOCK_TRIES_MAX = 20;
+const LOCK_RETRY_MS = 10;
 /** The owner that a marker of zeros names. */
 const UNKNOWN = "";
 
@@ -35,13 +39,14 @@ export async function openDataDirectory(
   directory: string,
   nodeId: string,
   report: (line: string) => void,
+  clock: Clock = systemClock,
 ): Promise<DataDirectory> {
-  if (await disk.makeDirectory(directory)) await syncParent(disk, directory, report);
+  await makeDataDirectory(disk, directory, report);
   const path = join(directory, MARKER_NAME);
-  const names = await disk.list(directory);
-  const file = await disk.open(path, names.includes(MARKER_NAME) ? "write" : "create");
+  // Never emptied: until it is locked here, another process may be marking it.
+  const file = await disk.open(path, "write or create");
   try {
-    if (!file.tryLock()) {
+    if (!await lock(file, clock)) {
       throw new Error(`Cannot use "${directory}": another process has locked it`);
     }
     const owner = await readMarker(file, path);
@@ -64,6 +69,14 @@ export async function openDataDirectory(
     file.close();
     throw error;
   }
+}
+
+async function lock(file: DiskFile, clock: Clock): Promise<boolean> {
+  for (let tries = 1; !file.tryLock(); tries++) {
+    if (tries === LOCK_TRIES_MAX) return false;
+    await new Promise<void>((resolve) => clock.after(LOCK_RETRY_MS, resolve));
+  }
+  return true;
 }
 
 /** Whether a node holds `directory` at this moment. */
@@ -126,18 +139,74 @@ export async function checkMarker(disk: Disk, directory: string): Promise<string
 }
 
 /**
- * A new directory is durable when its parent is. A node that may not open the parent cannot see to
- * that; whoever gave it the directory has to (`cluster` does).
+ * Creates the directory if it is missing, and sees to it that its name is durable before there is a
+ * marker in it. So a directory without one may be there by name only, whoever made it.
+ *
+ * A directory is durable when its parent is synced. A node that may not open the parent cannot see
+ * to that, and says so; whoever gave it the directory has to (`cluster` does).
  */
-async function syncParent(
+export async function makeDataDirectory(
   disk: Disk,
   directory: string,
   report: (line: string) => void,
 ): Promise<void> {
+  if (await makeDirectory(disk, directory, report)) return;
+  if ((await disk.list(directory)).includes(MARKER_NAME)) return;
+  await syncIfPermitted(disk, dirname(directory));
+}
+
+/** True if it was missing. Its parents are made first, each durable before the next one is made. */
+async function makeDirectory(
+  disk: Disk,
+  directory: string,
+  report: (line: string) => void,
+): Promise<boolean> {
+  const parent = dirname(directory);
   try {
-    await disk.syncDirectory(dirname(directory));
+    if (!await disk.makeDirectory(directory)) return false;
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotCapable)) throw error;
-    report(`no permission to sync the parent of "${directory}": create it before the node starts`);
+    if (!(error instanceof Deno.errors.NotFound) || parent === directory) throw error;
+    const withParents = !await makeParent(disk, parent, report);
+    await disk.makeDirectory(directory, withParents);
   }
+  // The parent too may be there by name only, made by a start that was killed right then.
+  await syncIfPermitted(disk, dirname(parent));
+  if (!await syncIfPermitted(disk, parent)) {
+    report(
+      `no permission to read "${parent}", which makes the new directory "${directory}" durable: ` +
+        `until you run "sync", a power failure may take it away with all that is in it`,
+    );
+  }
+  return true;
+}
+
+/** False if there is no permission to make it by itself. */
+async function makeParent(
+  disk: Disk,
+  directory: string,
+  report: (line: string) => void,
+): Promise<boolean> {
+  try {
+    await makeDirectory(disk, directory, report);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) return false;
+    throw error;
+  }
+}
+
+/** False if there is no permission to open `directory`. */
+async function syncIfPermitted(disk: Disk, directory: string): Promise<boolean> {
+  try {
+    await disk.syncDirectory(directory);
+    return true;
+  } catch (error) {
+    if (isPermission(error)) return false;
+    throw error;
+  }
+}
+
+/** Whether Deno or the system does not permit something. */
+function isPermission(error: unknown): boolean {
+  return error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.PermissionDenied;
 }

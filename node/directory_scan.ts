@@ -76,9 +76,19 @@ export async function scanDirectory(
     ...log,
     snapshot,
     passedOver,
-    leftovers: names.filter((name) => name.endsWith(".tmp")),
+    leftovers: names.filter(isLeftover),
     covered: names.filter((name) => isCovered(name, index)),
   };
+}
+
+/** Whether a file is one that an unfinished write or removal left; other files are not ours. */
+function isLeftover(name: string): boolean {
+  return isTemporary(name, (rest) => isSegmentName(rest) || isSnapshotName(rest));
+}
+
+/** Whether a file has the temporary name of one whose name `is` that. */
+export function isTemporary(name: string, is: (name: string) => boolean): boolean {
+  return name.endsWith(".tmp") && is(name.slice(0, -".tmp".length));
 }
 
 /** Whether a file is one that the snapshot of the records up to `index` makes superfluous. */

@@ -8,14 +8,24 @@
 import { join } from "@std/path";
 import { asRefusal, synced } from "./disk_errors.ts";
 
+/**
+ * How a file is opened: to read it; to write it as well (`write or create` makes it if it is
+ * missing); or to write it anew, empty (`create`).
+ */
+export type OpenMode = "read" | "write" | "write or create" | "create";
+
 /** Directories and files. Every failure is thrown as the error of the operating system. */
 export interface Disk {
   /** Names in `directory`, sorted. */
   list(directory: string): Promise<string[]>;
-  /** Creates `directory` and its parents where they are missing. True if it did. */
-  makeDirectory(directory: string): Promise<boolean>;
-  /** Opens a file: to read it, to write it as well, or to write it anew, empty. */
-  open(path: string, mode: "read" | "write" | "create"): Promise<DiskFile>;
+  /**
+   * Creates `directory` if it is missing; if asked to, its parents as well. True if it did.
+   *
+   * @throws {Deno.errors.NotFound} A parent is missing.
+   */
+  makeDirectory(directory: string, withParents?: boolean): Promise<boolean>;
+  /** Opens a file. */
+  open(path: string, mode: OpenMode): Promise<DiskFile>;
   /** Takes the place of a file of that name, at once or not at all. */
   rename(from: string, to: string): Promise<void>;
   /** May take a large file away in pieces: a crash then leaves the beginning of it. */

@@ -5,8 +5,15 @@
  * @module
  */
 import { join } from "@std/path";
+import { errorMessage } from "../lib/error_message.ts";
 import { FILL_BYTES, SEGMENT_BYTES } from "../lib/limits.ts";
-import { type DirectoryScan, isCovered, missingLog, scanDirectory } from "./directory_scan.ts";
+import {
+  type DirectoryScan,
+  isCovered,
+  isTemporary,
+  missingLog,
+  scanDirectory,
+} from "./directory_scan.ts";
 import type { Disk } from "./disk.ts";
 import { asRefusal } from "./disk_errors.ts";
 import type { Log, LogVisitor, SnapshotInfo } from "./log.ts";
@@ -120,47 +127,66 @@ export class FileLog implements Log {
     await this.#settleTail(this.#segment, last);
   }
 
-  /** Removes what nothing needs any more, after what is needed instead is known to be durable. */
+  /**
+   * Removes what nothing needs any more, after what is needed instead is known to be durable. What
+   * cannot be removed is left: it harms nothing.
+   */
   async #removeLeftovers(scan: DirectoryScan): Promise<void> {
     const { report } = this.#options;
     const next = scan.snapshot === null ? "record 1" : `"${scan.snapshot.name}"`;
     for (const { message } of scan.passedOver) report(`${message}; went on from ${next} instead`);
     await this.#disk.syncDirectory(this.#directory);
+    const failures = await this.#remove(scan.covered, scan.leftovers);
+    for (const name of scan.covered) {
+      if (!failures.has(name)) report(`removed "${name}", which ${next} stands for`);
+    }
     for (const name of scan.leftovers) {
-      await this.#disk.remove(join(this.#directory, name));
+      if (failures.has(name)) continue;
       report(`removed "${name}", left over from an unfinished write or removal`);
     }
-    await this.#removeCovered(scan.covered);
-    for (const name of scan.covered) report(`removed "${name}", which ${next} stands for`);
+    for (const error of failures.values()) report(error.message);
     await this.#disk.syncDirectory(this.#directory);
   }
 
   /**
    * Removes files that a snapshot stands for, oldest first: what a crash leaves is the newest part
-   * of the log, without a gap. A file may go in pieces, so before that it loses its name.
+   * of the log, without a gap. A file may go in pieces, so before that it loses its name. Then
+   * removes `leftovers`, which have none. Each is tried, whatever becomes of the others; returns
+   * what went wrong, by name.
    */
-  async #removeCovered(names: readonly string[]): Promise<void> {
-    const paths = names.map((name) => join(this.#directory, name));
-    for (const path of paths) await this.#disk.rename(path, `${path}.tmp`);
+  async #remove(
+    covered: readonly string[],
+    leftovers: readonly string[],
+  ): Promise<Map<string, Error>> {
+    const failures = new Map<string, Error>();
+    const attempt = async (name: string, step: (path: string) => Promise<void>) => {
+      if (failures.has(name)) return;
+      try {
+        await step(join(this.#directory, name));
+      } catch (cause) {
+        const message = `Cannot remove "${name}": ${errorMessage(cause)}`;
+        failures.set(name, new Error(message, { cause }));
+      }
+    };
+    for (const name of covered) {
+      await attempt(name, (path) => this.#disk.rename(path, `${path}.tmp`));
+    }
     await this.#disk.syncDirectory(this.#directory);
-    for (const path of paths) await this.#disk.remove(`${path}.tmp`);
+    for (const name of covered) await attempt(name, (path) => this.#disk.remove(`${path}.tmp`));
+    const others = leftovers.filter((name) => !isTemporary(name, (rest) => covered.includes(rest)));
+    for (const name of others) await attempt(name, (path) => this.#disk.remove(path));
+    return failures;
   }
 
-  /**
-   * Makes durable what was only read, as the seal before it was. After a crash of the process the
-   * last batch may be in memory alone; after a failed sync the system may even take it for written.
-   * So the last batch is written again, the same bytes, and a torn one is written over with zeros.
-   */
+  /** Makes durable what was only read, as the seal before it was, and takes away a torn batch. */
   async #settleTail(segment: SegmentWriter, { name, ...scan }: SegmentScan): Promise<void> {
-    if (scan.lastFrame > 0) segment.writeAgain(scan.lastFrame);
     if (scan.tornBytes > 0) {
-      segment.writeZeros(scan.tornBytes);
       this.#options.report(
         `cut off ${scan.tornBytes} bytes at byte ${scan.tail} of "${name}": ` +
           `a last batch that was never finished, so never acknowledged`,
       );
     }
-    await segment.sync();
+    await segment.settle(scan.lastFrame);
   }
 
   /** Writes the seal that a crash prevented, or the same one again: it may be in memory alone. */
@@ -206,16 +232,16 @@ export class FileLog implements Log {
   async drop(snapshot: SnapshotInfo): Promise<void> {
     this.#snapshot = snapshot;
     const names = await this.#disk.list(this.#directory);
-    const isUnnamed = (name: string) =>
-      name.endsWith(".tmp") && isCovered(name.slice(0, -".tmp".length), snapshot.index);
-    // What an earlier call could not remove.
-    for (const name of names.filter(isUnnamed)) {
-      await this.#disk.remove(join(this.#directory, name));
-    }
-    await this.#removeCovered(names.filter((name) => isCovered(name, snapshot.index)));
+    const isSuperfluous = (name: string) => isCovered(name, snapshot.index);
+    const failures = await this.#remove(
+      names.filter(isSuperfluous),
+      names.filter((name) => isTemporary(name, isSuperfluous)), // what an earlier call left
+    );
     for (const firstIndex of this.#sealed.keys()) {
       if (firstIndex <= snapshot.index) this.#sealed.delete(firstIndex);
     }
+    const [failure] = failures.values();
+    if (failure !== undefined) throw failure;
   }
 
   #nextSegment(segment: SegmentWriter): Promise<void> {

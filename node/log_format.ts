@@ -57,11 +57,14 @@
  * - A frame is written only when the one before it is durable, and only over zeros that are
  *   durable. Therefore just the last frame can be unfinished, and the file never ends before the
  *   zeros that follow the last frame.
+ * - What a start reads may be in memory alone, after a failed sync: so it first writes again the
+ *   last frame and all zeros after it.
  * - The last frame is *torn* if a whole sector of it is still zero and nothing valid follows. It
- *   was never acknowledged; zeros are written over it.
+ *   is taken for one that was never acknowledged; zeros are written over it.
  * - So is what a full disk took of a frame: zeros are written over it and made durable before
  *   another frame is. A system that cuts a write short cuts it between sectors (Linux does it at
  *   pages).
+ * - Zeros from where a frame would begin to the end of the file are the end of the log.
  * - A segment's last frame is the seal, written when the next segment is durable. A segment that is
  *   sealed and has no next, or has a next with frames and is not sealed, has lost something.
  * - A log need not begin with record 1: a snapshot may stand for the segments before. Then the
@@ -69,6 +72,9 @@
  * - All else is *damage*: a checksum, mark, index or chain that does not fit, zeros in the middle,
  *   a file that is too short, a missing segment. So is a last frame that is all there and fails its
  *   checksum: it was acknowledged.
+ * - One damage cannot be told from such an end: that a disk turned into zeros what it had, either
+ *   any stretch that reaches from the start of a frame to the end of the last one, or whole sectors
+ *   of the last one.
  *
  * @module
  */

@@ -32,8 +32,8 @@ export interface SegmentScan {
   readonly records: number;
   /** Where the next frame belongs. */
   readonly tail: number;
-  /** Where the last batch begins; 0 if there is none. */
-  readonly lastFrame: number;
+  /** The frame of the last batch as it was read; empty if there is none, or the seal follows it. */
+  readonly lastFrame: Uint8Array<ArrayBuffer>;
   /** To which the next frame is chained. */
   readonly chain: number;
   readonly sealed: boolean;
@@ -190,13 +190,14 @@ function scanFrames(
   const firstIndex = position.nextIndex;
   let body = new Uint8Array(0);
   let frames = 0;
-  let lastFrame = 0;
+  let last = SECTOR_BYTES;
   for (let tail = SECTOR_BYTES;;) {
     const frame = readFrame(path, bytes, tail, position);
     if ("sealed" in frame) {
       const records = position.nextIndex - firstIndex;
       const { chain } = position;
       const sizeBytes = bytes.length;
+      const lastFrame = bytes.slice(frame.sealed ? tail : last, tail);
       return { name, sizeBytes, firstIndex, frames, records, tail, lastFrame, chain, ...frame };
     }
     const { bodyLength, count } = frame;
@@ -211,7 +212,7 @@ function scanFrames(
     position.nextIndex += count;
     position.chain = frame.bodyChecksum;
     frames++;
-    lastFrame = tail;
+    last = tail;
     tail += frameBytes(bodyLength);
   }
 }

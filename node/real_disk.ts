@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { errorMessage } from "../lib/error_message.ts";
 import { REMOVE_PIECE_BYTES } from "../lib/limits.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 
@@ -13,21 +14,22 @@ export const realDisk: Disk = {
     for await (const entry of Deno.readDir(directory)) names.push(entry.name);
     return names.sort();
   },
-  async makeDirectory(directory) {
+  async makeDirectory(directory, withParents = false) {
     try {
       await Deno.mkdir(directory);
       return true;
     } catch (error) {
       if (error instanceof Deno.errors.AlreadyExists) return false;
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (!(error instanceof Deno.errors.NotFound) || !withParents) throw error;
     }
     await Deno.mkdir(directory, { recursive: true });
     return true;
   },
   async open(path, mode) {
     const write = mode !== "read";
-    const create = mode === "create";
-    return new RealFile(await Deno.open(path, { read: true, write, create, truncate: create }));
+    const truncate = mode === "create";
+    const create = truncate || mode === "write or create";
+    return new RealFile(await Deno.open(path, { read: true, write, create, truncate }), path);
   },
   rename: (from, to) => Deno.rename(from, to),
   async remove(path) {
@@ -52,11 +54,13 @@ export const realDisk: Disk = {
  */
 class RealFile implements DiskFile {
   readonly #file: Deno.FsFile;
+  readonly #path: string;
   /** Where the operating system's own position is; a sequential write then needs no seek. */
   #position = 0;
 
-  constructor(file: Deno.FsFile) {
+  constructor(file: Deno.FsFile, path: string) {
     this.#file = file;
+    this.#path = path;
   }
 
   async size(): Promise<number> {
@@ -65,9 +69,18 @@ class RealFile implements DiskFile {
 
   read(bytes: Uint8Array, position: number): number {
     this.#seek(position);
-    const count = this.#file.readSync(bytes) ?? 0;
+    const count = this.#read(bytes);
     this.#position = position + count;
     return count;
+  }
+
+  #read(bytes: Uint8Array): number {
+    try {
+      return this.#file.readSync(bytes) ?? 0;
+    } catch (cause) {
+      // The error of the system does not name the file: it may be a bad sector, or a directory.
+      throw new Error(`Cannot read "${this.#path}": ${errorMessage(cause)}`, { cause });
+    }
   }
 
   write(bytes: Uint8Array, position: number): number {

@@ -6,7 +6,7 @@
  */
 import { join } from "@std/path";
 import { UnavailableError } from "../lib/key_value.ts";
-import { createFile, type Disk, type DiskFile, readBytes, writeBytes } from "./disk.ts";
+import { createFile, type Disk, type DiskFile, writeBytes } from "./disk.ts";
 import { asRefusal, synced } from "./disk_errors.ts";
 import { FrameBuffer } from "./frame_buffer.ts";
 import {
@@ -39,9 +39,11 @@ interface SegmentState {
   readonly firstIndex: number;
   /** Of the record that comes next. */
   readonly nextIndex: number;
-  /** Where the next frame goes, and how far its zeros are durable. */
+  /** Where the next frame goes, and how far zeros follow. */
   readonly tail: number;
   readonly filled: number;
+  /** From the tail on: bytes of which nobody knows that they are durable zeros. */
+  readonly spoiledBytes: number;
   /** To which the next frame is chained. */
   readonly chain: number;
 }
@@ -58,8 +60,8 @@ export class SegmentWriter {
   #tail: number;
   #filled: number;
   #chain: number;
-  /** From the tail on: bytes where a refused frame may have left something in place of zeros. */
-  #spoiledBytes = 0;
+  /** From the tail on: bytes in place of which zeros have to be made durable, before any frame. */
+  #spoiledBytes: number;
   #closed = false;
 
   private constructor(file: DiskFile, state: SegmentState, context: SegmentContext) {
@@ -69,6 +71,7 @@ export class SegmentWriter {
     this.#nextIndex = state.nextIndex;
     this.#tail = state.tail;
     this.#filled = state.filled;
+    this.#spoiledBytes = state.spoiledBytes;
     this.#chain = state.chain;
   }
 
@@ -90,12 +93,16 @@ export class SegmentWriter {
       nextIndex: firstIndex,
       tail: SECTOR_BYTES,
       filled: bytes.length,
+      spoiledBytes: 0,
       chain: checksum,
     };
     return new SegmentWriter(await disk.open(join(directory, name), "write"), state, context);
   }
 
-  /** Takes up a segment where a scan found the end of its frames. */
+  /**
+   * Takes up a segment where a scan found the end of its frames. What the scan read may be in
+   * memory alone: {@linkcode settle} comes before the first frame.
+   */
   static async open(
     disk: Disk,
     directory: string,
@@ -103,11 +110,13 @@ export class SegmentWriter {
     context: SegmentContext,
   ): Promise<SegmentWriter> {
     const { name, firstIndex, tail, sizeBytes, chain } = scan;
+    const filled = sizeBytes - sizeBytes % SECTOR_BYTES;
     const state = {
       firstIndex,
       nextIndex: firstIndex + scan.records,
       tail,
-      filled: sizeBytes - sizeBytes % SECTOR_BYTES,
+      filled,
+      spoiledBytes: filled - tail,
       chain,
     };
     return new SegmentWriter(await disk.open(join(directory, name), "write"), state, context);
@@ -133,7 +142,7 @@ export class SegmentWriter {
     return this.#tail === SECTOR_BYTES;
   }
 
-  /** Whether a refused frame may have left something: {@linkcode wipe} comes first then. */
+  /** Whether something else than zeros may follow the tail: {@linkcode wipe} comes first then. */
   get isSpoiled(): boolean {
     return this.#spoiledBytes > 0;
   }
@@ -206,19 +215,32 @@ export class SegmentWriter {
 
   /** Puts zeros back where the next frame goes: it may only be written over durable ones. */
   async wipe(): Promise<void> {
-    this.writeZeros(this.#spoiledBytes);
+    this.#writeZeros(this.#spoiledBytes);
     await this.sync();
     this.#spoiledBytes = 0;
   }
 
-  /** Writes `length` bytes of zeros from the tail on. */
-  writeZeros(length: number): void {
-    writeBytes(this.#file, new Uint8Array(length), this.#tail);
+  #writeZeros(length: number): void {
+    const { zeros } = this.#context;
+    for (let written = 0; written < length; written += zeros.length) {
+      writeBytes(this.#file, zeros.subarray(0, length - written), this.#tail + written);
+    }
   }
 
-  /** Writes again, the same bytes, what stands from `offset` up to the tail. */
-  writeAgain(offset: number): void {
-    writeBytes(this.#file, readBytes(this.#file, offset, this.#tail - offset), offset);
+  /**
+   * Writes again all that a scan read and that a failed sync may have left in memory alone: the
+   * last batch, `lastFrame`, and the zeros after it. A sync alone would not do: the system takes
+   * such bytes for written. Nor would it do to read them once more: by then the system may have
+   * let go of them, and show what is durable.
+   */
+  async settle(lastFrame: Uint8Array): Promise<void> {
+    writeBytes(this.#file, lastFrame, this.#tail - lastFrame.length);
+    try {
+      await this.wipe();
+    } catch (error) {
+      if (asRefusal(error) === null) throw error;
+      await this.sync(); // no room for the zeros: the next append begins with them
+    }
   }
 
   /** Writes the seal, or the same one again, and makes it durable. */

@@ -96,10 +96,23 @@ export class Snapshotter {
     const { signal } = this.#stopping;
     try {
       const snapshot = await this.#options.take(index, signal);
-      await this.#log.drop(snapshot);
+      await this.#drop(snapshot, signal);
       this.#taken++;
     } catch (error) {
       if (!signal.aborted) this.#fail(error);
+    }
+  }
+
+  /** A failure does not take the snapshot back: what it stands for is dropped with the next one. */
+  async #drop(snapshot: SnapshotInfo, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#log.drop(snapshot);
+    } catch (error) {
+      if (signal.aborted) return;
+      const reason = errorMessage(error);
+      this.#options.report(
+        `${reason}; the snapshot was taken, and the removal is tried again with the next one`,
+      );
     }
   }
 

@@ -102,8 +102,14 @@ export class DiskFaults {
       case "failed sync":
         count("sync failed");
     }
-    if (call === "sync") disk.failSync(path, () => this.#random.chance(0.5));
+    if (call === "sync") this.#failSync(disk, path);
     throw deviceError();
+  }
+
+  /** Some of the sectors were written, or all, or none. */
+  #failSync(disk: SimulatedDisk, path: string): void {
+    const share = this.#random.pick([0, 0.5, 1]);
+    disk.failSync(path, () => this.#random.chance(share));
   }
 
   /** A system cuts a write between sectors, or it does not cut it. */

@@ -7,12 +7,14 @@
  * is found when only the process ended.
  *
  * A sync that fails is as on Linux: what it did not write is taken for written all the same. It is
- * seen until the system lets go of it, and no later sync makes it durable.
+ * seen until the system lets go of it, which it may at any time, see `evicts`; and no later sync
+ * makes it durable. Nor does a later sync make a file longer than what of it was written back: so
+ * does XFS, and ext4 may.
  *
  * @module
  */
 import { basename, dirname } from "@std/path";
-import type { Disk, DiskFile } from "../../node/disk.ts";
+import type { Disk, DiskFile, OpenMode } from "../../node/disk.ts";
 import { SECTOR_BYTES } from "../../node/log_format.ts";
 
 /** Says of each unsynced sector whether it reached the disk. */
@@ -77,9 +79,8 @@ class Content {
   }
 
   sync(): void {
-    if (this.durable.length !== this.written.length) {
-      this.durable = resized(this.durable, this.written.length);
-    }
+    const end = Math.min((Math.max(-1, ...this.dirty) + 1) * SECTOR_BYTES, this.written.length);
+    if (end > this.durable.length) this.durable = resized(this.durable, end);
     for (const sector of this.dirty) copySector(this.written, this.durable, sector);
     this.dirty.clear();
   }
@@ -111,6 +112,8 @@ export class SimulatedDisk implements Disk {
   #abandoned = false;
   /** Called before every call; throws to make it fail. `grows`: the call makes a file larger. */
   beforeCall: (call: DiskCall, path: string, grows: boolean) => void = () => {};
+  /** Says, whenever a file is read or written, which of its lost sectors the system lets go of. */
+  evicts: Survives = () => false;
   /** Resolves when the device has done what it is asked for. Reads and writes end in memory. */
   latency: (call: DiskCall) => Promise<void> = () => Promise.resolve();
   /** Most bytes that one write takes. */
@@ -241,9 +244,10 @@ export class SimulatedDisk implements Disk {
     return Promise.resolve(false);
   }
 
-  async open(path: string, mode: "read" | "write" | "create"): Promise<DiskFile> {
-    await this.#begin(mode === "create" ? "create" : "open", path);
-    if (mode === "create") {
+  async open(path: string, mode: OpenMode): Promise<DiskFile> {
+    const creates = mode === "create" || (mode === "write or create" && !this.files.has(path));
+    await this.#begin(creates ? "create" : "open", path);
+    if (creates) {
       const content = new Content();
       this.#changeEntries(path, (entries) => entries.set(path, content));
     }
@@ -258,12 +262,14 @@ export class SimulatedDisk implements Disk {
       },
       read: (bytes, position) => {
         this.#beginAtOnce("read", path, false);
+        content.evict(path, this.evicts);
         const piece = content.written.subarray(position, position + bytes.length);
         bytes.set(piece);
         return piece.length;
       },
       write: (bytes, position) => {
         this.#beginAtOnce("write", path, position + bytes.length > content.written.length);
+        content.evict(path, this.evicts);
         const taken = this.#whatFits(bytes, position, content.written.length);
         content.write(taken, position);
         return taken.length;
@@ -331,7 +337,7 @@ export function deviceError(): Error {
 function whatSurvives(path: string, content: Content, survives: Survives): Uint8Array<ArrayBuffer> {
   const { written, durable, dirty } = content;
   const found = resized(durable, Math.max(written.length, durable.length));
-  // The size is durable with the sync, and grows with the last sector that survives.
+  // The size grows with the last sector that survives.
   let length = durable.length;
   for (const sector of dirty) {
     if (!survives(path, sector)) continue;

@@ -109,6 +109,7 @@ export class SimulatedNode {
     const disk = this.#disk;
     disk.beforeCall = (call, path, grows) => this.#beforeCall(disk, call, path, grows);
     disk.latency = (call) => this.#latency(call);
+    disk.evicts = () => this.#random.chance(0.2);
     this.#changes = 0;
     const clock = new SimulatedClock(this.#world.time, this.#wallMs);
     const options = { ...SMALL, hashKey: [5, 6] as const, disk, directory: this.id };
@@ -238,7 +239,7 @@ export class SimulatedNode {
 
   #diskAfter(mode: CrashMode): SimulatedDisk {
     const random = this.#random;
-    if (mode === "killed") return this.#disk.handOver(() => random.chance(0.2));
+    if (mode === "killed") return this.#disk.handOver();
     if (this.#disk.unsyncedEntries > 0) {
       this.#world.count("power failure, unsynced directory entries dropped");
     }

@@ -5,13 +5,13 @@
  * @module
  */
 
-import { dirname } from "@std/path";
 import type { ClusterConfig } from "../../lib/config.ts";
+import { makeDataDirectory } from "../../node/data_directory.ts";
 import { realDisk } from "../../node/real_disk.ts";
 import { isBug } from "../subcommand.ts";
 
 /**
- * Makes the data directories that are missing, durably.
+ * Makes the data directories that are missing, and the names of all new ones durable.
  *
  * One that cannot be made is left to its node, which says why it cannot use it; the other nodes
  * have no part in that.
@@ -19,21 +19,9 @@ import { isBug } from "../subcommand.ts";
 export async function makeDataDirectories({ nodes }: ClusterConfig): Promise<void> {
   for (const { data } of nodes) {
     try {
-      await makeDirectory(data);
+      await makeDataDirectory(realDisk, data, console.error);
     } catch (error) {
       if (isBug(error)) throw error;
     }
   }
-}
-
-async function makeDirectory(path: string): Promise<void> {
-  try {
-    await Deno.mkdir(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) return;
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    await makeDirectory(dirname(path));
-    await Deno.mkdir(path);
-  }
-  await realDisk.syncDirectory(dirname(path));
 }

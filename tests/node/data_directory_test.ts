@@ -1,8 +1,13 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { join } from "@std/path";
 import { DamageError } from "../../node/damage.ts";
 import { openDataDirectory } from "../../node/data_directory.ts";
-import { writeBytes } from "../../node/disk.ts";
+import { type Disk, writeBytes } from "../../node/disk.ts";
+import { realDisk } from "../../node/real_disk.ts";
 import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
+import { temporaryDirectory } from "../../tasks/temporary_directory.ts";
+import { ManualClock } from "../manual_clock.ts";
+import { until } from "../until.ts";
 
 const MARKER = "n1/NODE";
 
@@ -77,4 +82,109 @@ Deno.test("openDataDirectory() takes over a marker that never reached the disk",
     await directory.markExisting();
   }
   await assertRejects(() => open(disk, "n2"), Error, `belongs to node "n1", expected "n2"`);
+});
+
+Deno.test("openDataDirectory() leaves the marker of a quicker process as it is", async () => {
+  const disk = new SimulatedDisk();
+  const { promise: go, resolve } = Promise.withResolvers<void>();
+  const { promise: there, resolve: arrive } = Promise.withResolvers<void>();
+  const slow: Disk = {
+    list: (path) => disk.list(path),
+    makeDirectory: (path) => disk.makeDirectory(path),
+    rename: (from, to) => disk.rename(from, to),
+    remove: (path) => disk.remove(path),
+    syncDirectory: (path) => disk.syncDirectory(path),
+    async open(path, mode) {
+      arrive();
+      await go;
+      return await disk.open(path, mode);
+    },
+  };
+  const second = openDataDirectory(slow, "n1", "n1", () => {});
+  await there;
+  {
+    using first = await open(disk);
+    await first.markExisting();
+    resolve();
+    await assertRejects(() => second, Error, "another process has locked it");
+  }
+  using next = await open(disk);
+  assertEquals(next.existing, true);
+});
+
+Deno.test("openDataDirectory() waits a moment for who only looks, and no longer", async () => {
+  const disk = new SimulatedDisk();
+  (await disk.open(MARKER, "create")).close();
+  const looking = await disk.open(MARKER, "read");
+  const clock = new ManualClock();
+  looking.tryLock();
+  const taken = openDataDirectory(disk, "n1", "n1", () => {}, clock);
+  await until(() => clock.pending > 0, "the wait for the lock");
+  looking.close();
+  clock.advance(10);
+  using _held = await taken;
+  let ended = false;
+  const refused = openDataDirectory(disk, "n1", "n1", () => {}, clock).finally(() => ended = true);
+  refused.catch(() => {});
+  for (let tries = 1; !ended && tries <= 20; tries++) {
+    await until(() => ended || clock.pending > 0, `try ${tries}`);
+    clock.advance(10);
+  }
+  await assertRejects(() => refused, Error, `Cannot use "n1": another process has locked it`);
+});
+
+/** The real disk, and what it is asked to do with directories below `base`. */
+function recorded(base: string, calls: string[], refused: (path: string) => boolean): Disk {
+  const note = (call: string, path: string) => calls.push(`${call} ${path.slice(base.length)}`);
+  return {
+    ...realDisk,
+    async makeDirectory(directory, withParents) {
+      if (!withParents && refused(directory)) throw new Deno.errors.NotCapable("no write access");
+      const made = await realDisk.makeDirectory(directory, withParents);
+      if (made) note("make", directory);
+      return made;
+    },
+    syncDirectory(directory) {
+      if (refused(directory)) throw new Deno.errors.NotCapable("no read access");
+      if (directory.startsWith(base)) note("sync", directory);
+      return realDisk.syncDirectory(directory);
+    },
+  };
+}
+
+Deno.test("openDataDirectory() makes the names of new directories durable", async () => {
+  await using temporary = await temporaryDirectory("directory-");
+  const base = temporary.path;
+  const calls: string[] = [];
+  const disk = recorded(base, calls, () => false);
+  const directory = join(base, "data", "n1");
+  (await openDataDirectory(disk, directory, "n1", () => {}))[Symbol.dispose]();
+  assertEquals(calls, ["make /data", "sync ", "make /data/n1", "sync ", "sync /data"]);
+  calls.length = 0;
+  (await openDataDirectory(disk, directory, "n1", () => {}))[Symbol.dispose]();
+  assertEquals(calls, [], "all are durable since there is a marker");
+});
+
+Deno.test("openDataDirectory() syncs the parent after a start that was killed", async () => {
+  await using temporary = await temporaryDirectory("directory-");
+  const base = temporary.path;
+  await Deno.mkdir(join(base, "n1"));
+  const calls: string[] = [];
+  const disk = recorded(base, calls, () => false);
+  (await openDataDirectory(disk, join(base, "n1"), "n1", () => {}))[Symbol.dispose]();
+  assertEquals(calls, ["sync "]);
+});
+
+Deno.test("openDataDirectory() says what is at stake without a permission", async () => {
+  await using temporary = await temporaryDirectory("directory-");
+  const directory = join(temporary.path, "data", "n1");
+  const reports: string[] = [];
+  const disk = recorded(temporary.path, [], (path) => path !== directory);
+  const opened = await openDataDirectory(disk, directory, "n1", (line) => reports.push(line));
+  opened[Symbol.dispose]();
+  assertEquals(reports, [
+    `no permission to read "${temporary.path}/data", which makes the new directory ` +
+    `"${directory}" durable: until you run "sync", a power failure may take it away with all ` +
+    "that is in it",
+  ]);
 });

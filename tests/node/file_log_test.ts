@@ -365,6 +365,25 @@ Deno.test("FileLog removes what an unfinished segment left behind, and says so",
   assertEquals(await disk.list(DIRECTORY), [segmentName(1)]);
 });
 
+Deno.test("FileLog removes what is left over and leaves alone what is not its own", async () => {
+  const disk = new SimulatedDisk();
+  const { log } = await openLog(disk);
+  const expected = await appendBatches(log, 2);
+  const [stuck, leftover] = [segmentName(8), segmentName(9)].map((name) => `${name}.tmp`);
+  const names = [stuck, leftover, "my notes.tmp"];
+  for (const name of names) await disk.open(join(DIRECTORY, name), "create");
+  disk.beforeCall = (call, path) => {
+    if (call === "remove" && path.endsWith(stuck)) throw new Error("I/O error");
+  };
+  const again = await openLog(disk);
+  assertEquals(again.batches, expected);
+  assertEquals(again.reports, [
+    `removed "${leftover}", left over from an unfinished write or removal`,
+    `Cannot remove "${stuck}": I/O error`,
+  ]);
+  assertEquals(await disk.list(DIRECTORY), [segmentName(1), stuck, "my notes.tmp"]);
+});
+
 Deno.test("FileLog keeps any bodies in any order over any number of restarts", async () => {
   const step = fc.oneof(
     fc.record({

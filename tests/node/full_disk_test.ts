@@ -229,6 +229,26 @@ Deno.test("FileLog gives the space of an unfinished segment back", async () => {
   assertEquals((await disk.list(DIRECTORY)).length, 1);
 });
 
+Deno.test("FileLog opens on a disk that has no room to write zeros again", async () => {
+  const disk = new SimulatedDisk();
+  {
+    const { log } = await openLog(disk);
+    await log.append(new TextEncoder().encode(BATCHES[0]), 1);
+    log.close();
+  }
+  let writes = 0;
+  disk.beforeCall = (call) => {
+    if (call === "write" && ++writes > 1) throw noSpace(); // as a disk that copies on write
+  };
+  const { log, replayed } = await openLog(disk);
+  assertEquals(replayed, BATCHES.slice(0, 1));
+  const append = () => log.append(new TextEncoder().encode(BATCHES[1]), 1);
+  await assertRejects(append, InsufficientStorageError);
+  disk.beforeCall = () => {};
+  await append();
+  assertEquals((await openLog(disk.crash(() => false))).replayed, BATCHES.slice(0, 2));
+});
+
 Deno.test("FileLog fails for good when a sync finds the disk full", async () => {
   const disk = new SimulatedDisk();
   const { log } = await openLog(disk);

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import { REMOVE_PIECE_BYTES } from "../../lib/limits.ts";
+import { readFile } from "../../node/disk.ts";
 import { realDisk } from "../../node/real_disk.ts";
 import { temporaryDirectory } from "../../tasks/temporary_directory.ts";
 
@@ -17,4 +18,11 @@ Deno.test("realDisk.remove() removes files of any size, and nothing else", async
   }
   const missing = join(directory.path, "missing");
   await assertRejects(() => realDisk.remove(missing), Deno.errors.NotFound);
+});
+
+Deno.test("realDisk names the file that it cannot read", async () => {
+  await using directory = await temporaryDirectory("disk-");
+  const path = join(directory.path, "0000000000000001.log");
+  await Deno.mkdir(path);
+  await assertRejects(() => readFile(realDisk, path), Error, `Cannot read "${path}": `);
 });

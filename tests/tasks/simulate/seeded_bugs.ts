@@ -49,10 +49,27 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: "what a restart read is not written again",
-    file: "node/file_log.ts",
-    find: "if (scan.lastFrame > 0) segment.writeAgain(scan.lastFrame);",
+    file: "node/segment_writer.ts",
+    find: "writeBytes(this.#file, lastFrame, this.#tail - lastFrame.length);",
     replace: "",
     seeds: 150,
+  },
+  {
+    name: "what a restart writes again is read once more before",
+    file: "node/segment_writer.ts",
+    find: "writeBytes(this.#file, lastFrame, this.#tail - lastFrame.length);",
+    replace: "this.#file.read(lastFrame, this.#tail - lastFrame.length); " +
+      "writeBytes(this.#file, lastFrame, this.#tail - lastFrame.length);",
+    seeds: 1500,
+    isSlow: true,
+  },
+  {
+    name: "zeros that a restart read are not written again",
+    file: "node/segment_writer.ts",
+    find: "spoiledBytes: filled - tail,",
+    replace: "spoiledBytes: scan.tornBytes,",
+    seeds: 3000,
+    isSlow: true,
   },
   {
     name: "the checksum of a batch is not checked",
@@ -95,8 +112,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: "node/segment_writer.ts",
     find: "await this.sync();\n    this.#filled = filled;",
     replace: "this.#filled = filled;",
-    seeds: 1500,
-    isSlow: true,
+    seeds: 150,
   },
   {
     name: "half a frame stays when the disk was full",
@@ -191,6 +207,6 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: "node/snapshot_scan.ts",
     find: "if (!bodyMatches(bytes, 0, header, chain)) {",
     replace: "if (!bodyMatches(bytes, 0, header, chain) && offset < 0) {",
-    seeds: 60,
+    seeds: 150,
   },
 ];

@@ -66,6 +66,27 @@ Deno.test("SimulatedDisk.handOver() may let go of what a failed sync has left ou
   assertEquals(sectorsOf(disk.handOver((_, sector) => sector === 1)), [7, 0]);
 });
 
+Deno.test("SimulatedDisk may let go of what a failed sync has left out at any time", async () => {
+  const { disk, file } = await setUp(2);
+  write(file, 0, 7);
+  write(file, 1, 7);
+  disk.failSync(PATH, () => false);
+  disk.evicts = (_, sector) => sector === 1;
+  const read = new Uint8Array(2 * SECTOR_BYTES);
+  file.read(read, 0);
+  assertEquals([read[0], read[SECTOR_BYTES]], [7, 0]);
+});
+
+Deno.test("SimulatedDisk has no more of a file durable than what was written back", async () => {
+  const { disk, file } = await setUp(1);
+  write(file, 1, 7);
+  disk.failSync(PATH, () => false);
+  write(file, 0, 8);
+  await file.syncData();
+  assertEquals(sectorsOf(disk), [8, 7]);
+  assertEquals(sectorsOf(disk.crash(() => true)), [8]);
+});
+
 Deno.test("SimulatedDisk that is full takes whole sectors, and what does not grow", async () => {
   const { disk, file } = await setUp(1);
   disk.freeBytes = 2 * SECTOR_BYTES + 100;
