@@ -29,10 +29,10 @@ import type { Shard } from "./shard.ts";
  */
 const RESERVED_PER_HELD = 4 / 3;
 /**
- * Bytes that an arena takes beyond that: the chunk that is written to, the one that is emptied, one
- * of garbage too little to begin with, two spare ones, and one for what a batch adds unseen.
+ * Bytes that an arena takes beyond that: the chunk that is written to, the one that is emptied, two
+ * of garbage too little to hurry, two spare ones, and one for what a batch adds unseen.
  */
-const ARENA_SLACK_BYTES = 6 * CHUNK_BYTES;
+const ARENA_SLACK_BYTES = 7 * CHUNK_BYTES;
 
 /**
  * Bytes that the sessions may take at worst. Their bound counts no ends of chunks: these are a

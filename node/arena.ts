@@ -196,20 +196,20 @@ export class Arena {
    * chunks are garbage, and of the chunk with the largest share of it that is a fifth at least. To
    * walk it gains that fifth, while the calls that pay for the walk leave behind an eighth. So the
    * used bytes stay within 5/4 of the live bytes and a few chunks: the last one, the victim, and
-   * one of garbage too little to begin with.
+   * two of garbage too little to begin with or to hurry.
    *
    * Why it is short: a call walks at most `RECLAIM_ENTRIES_MAX` entries, and at most one chunk and
    * one entry in bytes. What it still owes is left to the next calls. Two kinds of calls get ahead
    * of that. One that leaves behind more than an eighth of a chunk pays for a chunk only; if it
    * leaves a quarter of one, as the largest entries do, that suffices once a quarter is garbage.
    * And one that leaves behind a large entry may meet thousands of tiny ones: when the garbage has
-   * passed 2/9, the bound on entries is lifted, which may take tens of milliseconds. So the used
-   * bytes never pass 4/3 of the live bytes and those few chunks.
+   * passed 2/9 and two chunks, the bound on entries is lifted, which may take tens of milliseconds.
+   * So the used bytes never pass 4/3 of the live bytes and those few chunks.
    */
   reclaim(bytes: number): void {
     this.#owedBytes += RECLAIM_FACTOR * bytes;
     this.#owedBytes = Math.min(this.#owedBytes, this.#chunkBytes);
-    const entriesMax = this.#hasGarbage(2 / 9) ? Infinity : RECLAIM_ENTRIES_MAX;
+    const entriesMax = this.#hasGarbage(2, 2 / 9) ? Infinity : RECLAIM_ENTRIES_MAX;
     for (let walked = 0; this.#owedBytes > 0 && walked < entriesMax; walked++) {
       if (this.#victim === NO_CHUNK) this.#chooseVictim();
       if (this.#victim === NO_CHUNK) {
@@ -223,16 +223,16 @@ export class Arena {
     }
   }
 
-  /** Whether a chunk's worth and more than this share of the bytes in full chunks is garbage. */
-  #hasGarbage(share: number): boolean {
+  /** Whether so many chunks' worth, and more than a share of the full chunks, is garbage. */
+  #hasGarbage(chunks: number, share: number): boolean {
     const full = this.#usedBytes - this.#last.used;
     const garbage = full - (this.#liveBytes - this.#last.live);
-    return garbage >= this.#chunkBytes && garbage > full * share;
+    return garbage >= chunks * this.#chunkBytes && garbage > full * share;
   }
 
   /** Chooses the full chunk with the largest share of garbage, if there is enough. */
   #chooseVictim(): void {
-    if (!this.#hasGarbage(1 / 5)) return;
+    if (!this.#hasGarbage(1, 1 / 5)) return;
     for (const chunk of this.#chunks) {
       if (chunk === this.#last || chunk.live === chunk.used) continue;
       const isBetter = chunk.live * this.#victim.used < this.#victim.live * chunk.used;
