@@ -90,10 +90,16 @@ export const DISK_RETRY_MS = 200;
 
 /**
  * What a node may be told to take for its store and sessions, in bytes (`--memory-max`): no less
- * than the sessions alone may need, no more than the tables can address.
+ * than the sessions alone may need at worst, and a little for the store; no more than the table of
+ * the store can address.
  */
 export const MEMORY_BYTES_MIN = 384 * 1024 * 1024;
 export const MEMORY_BYTES_MAX = 32 * 1024 * 1024 * 1024;
+/**
+ * What the store holds at most, in bytes, which some 24 GiB for a node suffice for: with the most
+ * garbage and the longest unused ends of chunks, 16/9 of it, its table can still address it.
+ */
+export const STORE_BYTES_MAX = (MEMORY_BYTES_MAX - 512 * 1024 * 1024) * 9 / 16;
 
 /** Segment of the log, in bytes: a frame that would pass it starts the next segment. */
 export const SEGMENT_BYTES = 64 * 1024 * 1024;
@@ -125,6 +131,7 @@ export const SESSION_BYTES_SOFT_MAX = 64 * 1024 * 1024;
 /**
  * Bytes of remembered results past which the clients that have been idle for longest lose theirs,
  * the values first; their older writes are then refused as stale. 100,000 clients without any
- * result take at most 60 MiB of it.
+ * result take at most 60 MiB of it. With garbage and unused ends of chunks, they may reserve 16/9
+ * of it at worst.
  */
-export const SESSION_BYTES_MAX = 256 * 1024 * 1024;
+export const SESSION_BYTES_MAX = 128 * 1024 * 1024;

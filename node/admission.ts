@@ -4,22 +4,43 @@
  *
  * It is a decision of this process alone, made before the log; `apply` knows nothing of it, so a
  * node that starts with a lower bound still replays all of its log. Bounded is what the store
- * holds: its entries and its index. What its table has reserved beyond that is garbage that will be
- * reclaimed, and would count against a write that frees memory. Sessions have a bound of their own
- * and make room by themselves (`sessions.ts`); a delete even adds to them, the value that it
- * removed. So they count with all that they may take, and each byte that is deleted is free for the
- * next write.
+ * holds: its entries, the ends of chunks that are too short for them, and its index. What its table
+ * has reserved beyond that is garbage that will be reclaimed, and would count against a write that
+ * frees memory. Sessions have a bound of their own and make room by themselves (`sessions.ts`); a
+ * delete even adds to them, the value that it removed. So they count with all that they may take,
+ * and each byte that is deleted is free for the next write.
+ *
+ * A restart lays out the entries anew, by which large ones among small ones can leave longer ends
+ * than before. What the store holds may so be more than it was, up to 4/3; then it counts as full.
  *
  * @module
  */
 import { getHeapStatistics } from "node:v8";
 import type { CommandCursor } from "../lib/command_codec.ts";
 import { InsufficientStorageError } from "../lib/key_value.ts";
-import { MEMORY_BYTES_MIN, SESSION_BYTES_MAX } from "../lib/limits.ts";
+import { MEMORY_BYTES_MIN, SESSION_BYTES_MAX, STORE_BYTES_MAX } from "../lib/limits.ts";
+import { CHUNK_BYTES } from "./arena.ts";
 import type { Shard } from "./shard.ts";
 
-/** Bytes that tables reserve for each byte that they hold, garbage included (`table.ts`). */
-const RESERVED_PER_HELD = 5 / 4;
+/**
+ * Bytes that a table reserves for each byte that it holds, garbage included, at worst: full chunks
+ * are as many as their ends and their used bytes take, and those are 4/3 of the live bytes at most
+ * (`Arena.reclaim()`). Entries of 100 bytes come to 5/4.
+ */
+const RESERVED_PER_HELD = 4 / 3;
+/**
+ * Bytes that an arena takes beyond that: the chunk that is written to, the one that is emptied, two
+ * of garbage too little to hurry, two spare ones, and one for what a batch adds unseen.
+ */
+const ARENA_SLACK_BYTES = 7 * CHUNK_BYTES;
+
+/**
+ * Bytes that the sessions may take at worst. Their bound counts no ends of chunks: these are a
+ * third of the used bytes at most, as at least 3/4 of a chunk are used before an entry of 1 MiB
+ * does not fit. Then the slack of two arenas; and the arrays and the index of 100,000 sessions.
+ */
+const SESSIONS_RESERVED_BYTES = Math.ceil(SESSION_BYTES_MAX * RESERVED_PER_HELD * 4 / 3) +
+  2 * ARENA_SLACK_BYTES + 8 * 1024 * 1024;
 
 /**
  * Default bound for store and sessions, in bytes: 3/4 of V8's heap limit; with several `nodes` on a
@@ -34,7 +55,8 @@ export function defaultMemoryBytes(nodes = 1): number {
 
 /** The part of `memoryBytes` (store and sessions) that the store may hold. */
 export function storeBytesMax(memoryBytes: number): number {
-  return Math.floor(memoryBytes / RESERVED_PER_HELD) - SESSION_BYTES_MAX;
+  const reservedBytes = memoryBytes - SESSIONS_RESERVED_BYTES - ARENA_SLACK_BYTES;
+  return Math.min(STORE_BYTES_MAX, Math.floor(reservedBytes / RESERVED_PER_HELD));
 }
 
 /** Lets writes pass as long as the store stays within its bound. */
@@ -59,7 +81,8 @@ export class Admission {
   /**
    * Begins a batch of `bytes` bytes of commands, when all that was admitted before is applied. True
    * if it passes whole; else each command is to be put to {@linkcode refusalOf}, in order. A
-   * command is never shorter than what it adds to the store.
+   * command is never shorter than the entry that it adds to the store. A larger index and the ends
+   * of chunks may come with that, and count from the next batch on.
    */
   passes(bytes: number): boolean {
     this.#growth = 0;

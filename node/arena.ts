@@ -5,9 +5,11 @@
  *
  * Who owns an arena knows where its entries are, how large they are and which are in use. A
  * position counts units of 8 bytes over all chunks, so 32 bits reach 32 GiB. Chunk 0 has no memory,
- * so the positions in it are free to mean something else, 0 above all "none". An entry never spans
- * chunks: the end of one that was too short for the next entry stays unused, so entries of nearly
- * half a chunk and more can waste up to half of it.
+ * so the positions in it are free to mean something else, 0 above all "none".
+ *
+ * An entry never spans chunks: the end of one that was too short for the next entry stays unused.
+ * Entries of 1 MiB, the largest that a command makes, leave a quarter of each chunk so. That is no
+ * garbage, since moving them would leave it again, but {@linkcode Arena.heldBytes} counts it.
  *
  * @module
  */
@@ -23,7 +25,7 @@ export const CHUNK_BYTES = 4 * 1024 * 1024;
 const SPARE_CHUNKS_MAX = 2;
 /** Bytes that a call walks for each byte that it wrote or left behind; why, see `reclaim()`. */
 const RECLAIM_FACTOR = 8;
-/** Entries that one call walks at most: half a millisecond's work, each being a cache miss. */
+/** Entries that one call walks, as a rule: half a millisecond's work, each being a cache miss. */
 const RECLAIM_ENTRIES_MAX = 1024;
 
 /** Up to here `Buffer` decodes faster than a `TextDecoder`, whose call costs more. */
@@ -117,6 +119,18 @@ export class Arena {
     return this.#liveBytes;
   }
 
+  /**
+   * Bytes of the entries that are in use and, in proportion, of the ends of chunks that stay unused
+   * with them: what remains when all garbage is reclaimed.
+   */
+  get heldBytes(): number {
+    const used = this.#usedBytes - this.#last.used;
+    if (used === 0) return this.#liveBytes;
+    const spare = this.#spareChunks.length * this.#chunkBytes;
+    const full = this.reservedBytes - spare - this.#last.bytes.length;
+    return Math.ceil(this.#liveBytes * (full / used));
+  }
+
   /** Bytes that the arena takes: garbage and unused room included. */
   get reservedBytes(): number {
     return (this.#chunks.length - 1 - this.#vacantIds.length) * this.#chunkBytes;
@@ -179,19 +193,24 @@ export class Arena {
    * `RECLAIM_FACTOR`, of the victim: a full chunk whose live entries are moved to the last one.
    *
    * Why that keeps ahead: a victim is chosen only while more than a fifth of the bytes in full
-   * chunks are garbage, so the one with the fewest live bytes has at most 4/5 of a chunk of them.
-   * To walk all of it frees one chunk and fills 4/5: a fifth is gained, while the calls that pay
-   * for the walk leave behind an eighth at most. So the used bytes stay within 5/4 of the live
-   * bytes and a few chunks: the last one, the victim, and one of garbage too little to begin with.
+   * chunks are garbage, and of the chunk with the largest share of it that is a fifth at least. To
+   * walk it gains that fifth, while the calls that pay for the walk leave behind an eighth. So the
+   * used bytes stay within 5/4 of the live bytes and a few chunks: the last one, the victim, and
+   * two of garbage too little to begin with or to hurry.
    *
    * Why it is short: a call walks at most `RECLAIM_ENTRIES_MAX` entries, and at most one chunk and
-   * one entry in bytes. What it still owes is left to the next calls. Only calls that leave behind
-   * large entries, in chunks that are otherwise full of tiny live ones, can get ahead for a while.
+   * one entry in bytes. What it still owes is left to the next calls. Two kinds of calls get ahead
+   * of that. One that leaves behind more than an eighth of a chunk pays for a chunk only; if it
+   * leaves a quarter of one, as the largest entries do, that suffices once a quarter is garbage.
+   * And one that leaves behind a large entry may meet thousands of tiny ones: when the garbage has
+   * passed 2/9 and two chunks, the bound on entries is lifted, which may take tens of milliseconds.
+   * So the used bytes never pass 4/3 of the live bytes and those few chunks.
    */
   reclaim(bytes: number): void {
     this.#owedBytes += RECLAIM_FACTOR * bytes;
     this.#owedBytes = Math.min(this.#owedBytes, this.#chunkBytes);
-    for (let walked = 0; this.#owedBytes > 0 && walked < RECLAIM_ENTRIES_MAX; walked++) {
+    const entriesMax = this.#hasGarbage(2, 2 / 9) ? Infinity : RECLAIM_ENTRIES_MAX;
+    for (let walked = 0; this.#owedBytes > 0 && walked < entriesMax; walked++) {
       if (this.#victim === NO_CHUNK) this.#chooseVictim();
       if (this.#victim === NO_CHUNK) {
         this.#owedBytes = 0;
@@ -204,14 +223,20 @@ export class Arena {
     }
   }
 
-  /** Chooses the full chunk with the fewest live bytes that has garbage, if there is enough. */
-  #chooseVictim(): void {
+  /** Whether so many chunks' worth, and more than a share of the full chunks, is garbage. */
+  #hasGarbage(chunks: number, share: number): boolean {
     const full = this.#usedBytes - this.#last.used;
     const garbage = full - (this.#liveBytes - this.#last.live);
-    if (garbage < this.#chunkBytes || garbage * 5 <= full) return;
+    return garbage >= chunks * this.#chunkBytes && garbage > full * share;
+  }
+
+  /** Chooses the full chunk with the largest share of garbage, if there is enough. */
+  #chooseVictim(): void {
+    if (!this.#hasGarbage(1, 1 / 5)) return;
     for (const chunk of this.#chunks) {
       if (chunk === this.#last || chunk.live === chunk.used) continue;
-      if (this.#victim === NO_CHUNK || chunk.live < this.#victim.live) this.#victim = chunk;
+      const isBetter = chunk.live * this.#victim.used < this.#victim.live * chunk.used;
+      if (this.#victim === NO_CHUNK || isBetter) this.#victim = chunk;
     }
     this.#walkedBytes = 0;
   }

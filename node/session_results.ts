@@ -12,34 +12,34 @@
  * ```
  *
  * Rows are numbered from 0, the lowest sequence number; a number stays valid until a row is
- * inserted or dropped. All numbers in memory are of 32 bits; a sequence number or a log index is
- * two of them, the lower half first.
+ * inserted or dropped. How the words of a block are laid out: see `session_block.ts`.
  *
  * @module
  */
-import { SESSION_WINDOW } from "../lib/limits.ts";
 import { Arena, CHUNK_BYTES, NO_REFERENCE } from "./arena.ts";
 import { copyBytes } from "./copy_bytes.ts";
 import { expectEqual } from "./invariant.ts";
-
-// Header of an entry in the arena, in words: session, bytes after the header, and the sequence
-// number whose `prevValue` it is; of a block, how many rows there is room for and a mark.
-const LENGTH = 1;
-const SEQ = 2;
-const ROOM = 2;
-const MARK = 3;
-const HEADER_WORDS = 4;
-const HEADER_BYTES = 4 * HEADER_WORDS;
-/** No sequence number has this for its upper half. */
-const BLOCK = 0xffff_ffff;
-
-// A row, in words.
-const ROW_SEQ = 0;
-const ROW_LOG_INDEX = 2;
-const ROW_FINGERPRINT = 4;
-const ROW_PREV_VALUE = 5;
-const ROW_WORDS = 6;
-const ROW_BYTES = 4 * ROW_WORDS;
+import {
+  BLOCK,
+  copyRows,
+  entryBytes,
+  HEADER_BYTES,
+  HEADER_WORDS,
+  LENGTH,
+  MARK,
+  moveUp,
+  ROOM,
+  roomFor,
+  ROW_BYTES,
+  ROW_FINGERPRINT,
+  ROW_LOG_INDEX,
+  ROW_PREV_VALUE,
+  ROW_SEQ,
+  ROW_WORDS,
+  SEQ,
+  setUint53,
+  uint53,
+} from "./session_block.ts";
 
 // What stands for the position of a `prevValue` that is "", or was forgotten. No entry has these.
 const EMPTY = 0;
@@ -54,7 +54,6 @@ export class SessionResults {
   readonly #count: Uint16Array;
   /** Results that have a `prevValue` which could be forgotten. */
   readonly #whole: Uint16Array;
-  #bytes = 0;
   /** Bytes of the arena that were written or left behind since it was last made to reclaim some. */
   #unpaidBytes = 0;
 
@@ -84,9 +83,17 @@ export class SessionResults {
     }, chunkBytes);
   }
 
-  /** Bytes of clients, rows and values. Room for further rows, and garbage, do not count. */
+  /**
+   * Bytes of clients, rows and values, with the room for further rows, but without garbage. What is
+   * remembered alone decides how many they are, not how it came about.
+   */
   get bytes(): number {
-    return this.#bytes;
+    return this.#arena.liveBytes;
+  }
+
+  /** Bytes of memory that they take: chunks, with garbage and unused ends. */
+  get reservedBytes(): number {
+    return this.#arena.reservedBytes;
   }
 
   /** Results of a session. */
@@ -101,16 +108,14 @@ export class SessionResults {
 
   /** Begins a session, of the client in `bytes`. */
   create(session: number, bytes: Uint8Array, start: number, end: number): void {
-    this.#blocks[session] = this.#appendBlock(session, 1, end - start);
+    this.#blocks[session] = this.#appendBlock(session, roomFor(0), end - start);
     const chunk = this.#arena.chunkOf(this.#blocks[session]);
     copyBytes(bytes, start, end, chunk.bytes, this.#clientAt(session));
-    this.#bytes += entryBytes(end - start);
   }
 
   /** Forgets a session and its results. */
   delete(session: number): void {
-    while (this.#count[session] > 0) this.dropLowest(session);
-    this.#bytes -= entryBytes(this.#clientLength(session));
+    this.dropLowest(session, this.#count[session]);
     this.#discard(this.#blocks[session]);
     this.#blocks[session] = 0;
   }
@@ -193,24 +198,22 @@ export class SessionResults {
     fingerprint: number,
   ): void {
     const count = this.#count[session];
-    if (count === this.#roomOf(session)) this.#resize(session, roomFor(count + 1));
+    const room = roomFor(count + 1);
+    if (room !== this.#roomOf(session)) this.#resize(session, room);
     this.#count[session]++;
     const words = this.#wordsOf(session);
     if (row === 0) {
       // A snapshot has the highest first: the ring begins one earlier, and no row moves.
-      this.#first[session] = (this.#first[session] || this.#roomOf(session)) - 1;
-    } else {
-      for (let above = count; above > row; above--) {
-        const from = this.#wordOf(session, above - 1);
-        words.copyWithin(this.#wordOf(session, above), from, from + ROW_WORDS);
-      }
+      this.#first[session] = (this.#first[session] || room) - 1;
+    } else if (row < count) {
+      const ring = this.#wordAt(this.#blocks[session]) + HEADER_WORDS;
+      moveUp(words, ring, room, (this.#first[session] + row) % room, count - row);
     }
     const at = this.#wordOf(session, row);
     setUint53(words, at + ROW_SEQ, seq);
     setUint53(words, at + ROW_LOG_INDEX, logIndex);
     words[at + ROW_FINGERPRINT] = fingerprint;
     words[at + ROW_PREV_VALUE] = EMPTY;
-    this.#bytes += ROW_BYTES;
   }
 
   /**
@@ -226,7 +229,6 @@ export class SessionResults {
     setUint53(words, at + SEQ, this.seqOf(session, row));
     this.#wordsOf(session)[this.#wordOf(session, row) + ROW_PREV_VALUE] = position;
     this.#whole[session]++;
-    this.#bytes += entryBytes(length);
     return bytes;
   }
 
@@ -244,7 +246,7 @@ export class SessionResults {
     words[at] = FORGOTTEN;
     if (position === FORGOTTEN) return;
     this.#whole[session]--;
-    this.#bytes -= this.#discard(position);
+    this.#discard(position);
   }
 
   /** Marks a row that has no `prevValue` as one whose `prevValue` was forgotten. */
@@ -252,14 +254,19 @@ export class SessionResults {
     this.#wordsOf(session)[this.#wordOf(session, row) + ROW_PREV_VALUE] = FORGOTTEN;
   }
 
-  /** Drops row 0. */
-  dropLowest(session: number): void {
-    this.forgetPrevValue(session, 0);
-    const room = this.#roomOf(session);
-    this.#first[session] = (this.#first[session] + 1) % room;
-    const count = --this.#count[session];
-    this.#bytes -= ROW_BYTES;
-    if (room > 4 && roomFor(count) * 2 <= room) this.#resize(session, roomFor(count));
+  /** Drops the lowest `rows` rows. The block stays as it is until `insert()` or `fit()`. */
+  dropLowest(session: number, rows: number): void {
+    for (let row = 0; row < rows && this.#whole[session] > 0; row++) {
+      this.forgetPrevValue(session, row);
+    }
+    this.#first[session] = (this.#first[session] + rows) % this.#roomOf(session);
+    this.#count[session] -= rows;
+  }
+
+  /** Gives back the room of rows that were dropped. */
+  fit(session: number): void {
+    const room = roomFor(this.#count[session]);
+    if (room !== this.#roomOf(session)) this.#resize(session, room);
   }
 
   /** To be called at the end of each change: reclaims some of what changes left behind. */
@@ -311,11 +318,10 @@ export class SessionResults {
     return this.#arena.append(bytes);
   }
 
-  #discard(position: number): number {
+  #discard(position: number): void {
     const bytes = entryBytes(this.#arena.chunkOf(position).words[this.#wordAt(position) + LENGTH]);
     this.#arena.discard(position, bytes);
     this.#unpaidBytes += bytes;
-    return bytes;
   }
 
   #appendBlock(session: number, room: number, clientLength: number): number {
@@ -361,49 +367,22 @@ export class SessionResults {
     let bytes = 0;
     for (const session of sessions) {
       let whole = 0;
-      bytes += entryBytes(this.#clientLength(session));
+      const room = roomFor(this.#count[session]);
+      expectEqual(`room for rows of session ${session}`, this.#roomOf(session), room);
+      bytes += entryBytes(ROW_BYTES * room + this.#clientLength(session));
       for (let row = 0; row < this.#count[session]; row++) {
         if (row > 0 && this.seqOf(session, row - 1) >= this.seqOf(session, row)) {
           throw new Error(`Broken invariant: rows of session ${session} are not in order`);
         }
         const length = this.prevLengthOf(session, row);
-        bytes += ROW_BYTES + (length > 0 ? entryBytes(length) : 0);
-        if (length > 0) whole++;
+        if (length <= 0) continue;
+        bytes += entryBytes(length);
+        whole++;
       }
       expectEqual(`previous values of session ${session}`, this.#whole[session], whole);
       entries += 1 + whole;
     }
     expectEqual("entries of results", this.#arena.check(), entries);
-    expectEqual("bytes of results", this.#bytes, bytes);
+    expectEqual("bytes of results", this.bytes, bytes);
   }
-}
-
-/** Bytes of an entry with so many bytes after its header. */
-function entryBytes(length: number): number {
-  return (HEADER_BYTES + length + 7) & ~7;
-}
-
-/** Capacity, in rows, of a block made for `count` rows. */
-function roomFor(count: number): number {
-  return Math.min(SESSION_WINDOW, count < 2 ? 1 : count + Math.max(2, count >>> 2));
-}
-
-/** Copies `count` rows from word `start` of `from` to word `at` of `to`. */
-function copyRows(
-  from: Uint32Array,
-  start: number,
-  count: number,
-  to: Uint32Array,
-  at: number,
-): void {
-  to.set(from.subarray(start, start + count * ROW_WORDS), at);
-}
-
-function uint53(words: Uint32Array, at: number): number {
-  return words[at + 1] * 0x1_0000_0000 + words[at];
-}
-
-function setUint53(words: Uint32Array, at: number, value: number): void {
-  words[at] = value;
-  words[at + 1] = value / 0x1_0000_0000;
 }

@@ -99,9 +99,14 @@ export class Sessions {
     return this.#clients.size;
   }
 
-  /** Bytes of remembered clients and results. */
+  /** Bytes of remembered clients and results: the same wherever the same is remembered. */
   get bytes(): number {
     return this.#clients.liveBytes + this.#results.bytes;
+  }
+
+  /** Bytes of memory that tables reserve for them, which depends on how they came about. */
+  get reservedBytes(): number {
+    return this.#clients.reservedBytes + this.#results.reservedBytes;
   }
 
   /** Sessions that were forgotten because there were too many, since the log began. */
@@ -176,13 +181,9 @@ export class Sessions {
 
   /** Drops what has left the window. Returns how many results that were. */
   #dropStale(session: number): number {
-    const staleUpTo = this.#staleUpTo(session);
-    let dropped = 0;
-    while (this.#results.count(session) > 0 && this.#results.seqOf(session, 0) <= staleUpTo) {
-      this.#results.dropLowest(session);
-      dropped++;
-    }
-    return dropped;
+    const stale = this.#results.search(session, this.#staleUpTo(session) + 1);
+    if (stale > 0) this.#results.dropLowest(session, stale);
+    return stale;
   }
 
   /** The result that {@linkcode judge} found or {@linkcode remember} wrote, whichever was last. */
@@ -227,7 +228,8 @@ export class Sessions {
   /** Raises the floor to the lowest result, which is dropped. */
   #dropLowest(session: number): void {
     this.#floor[session] = this.#results.seqOf(session, 0);
-    this.#results.dropLowest(session);
+    this.#results.dropLowest(session, 1);
+    this.#results.fit(session);
     this.#drops++;
   }
 
@@ -287,7 +289,8 @@ export class Sessions {
 
   /** Drops all results of a session: what its client has sent so far is refused as stale. */
   forgetResults(session: number): void {
-    while (this.#results.count(session) > 0) this.#results.dropLowest(session);
+    this.#results.dropLowest(session, this.#results.count(session));
+    this.#results.fit(session);
     this.#results.settle();
     this.#floor[session] = this.#top[session];
   }

@@ -89,9 +89,12 @@ export class Table {
     return this.#arena.liveBytes;
   }
 
-  /** Bytes of the entries and of the index: what remains when all garbage is reclaimed. */
+  /**
+   * Bytes of the entries, of the ends of chunks that are too short for them, and of the index: what
+   * remains when all garbage is reclaimed.
+   */
   get heldBytes(): number {
-    return this.#arena.liveBytes + this.#index.bytes;
+    return this.#arena.heldBytes + this.#index.bytes;
   }
 
   /** Bytes that the table takes: chunks, garbage and unused room in them included, and index. */

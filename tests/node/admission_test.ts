@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
 import * as fc from "fast-check";
+import { MEMORY_BYTES_MAX, MEMORY_BYTES_MIN } from "../../lib/limits.ts";
 import { CommandKind, InsufficientStorageError, Outcome } from "../../lib/key_value.ts";
 import { defaultMemoryBytes, storeBytesMax } from "../../node/admission.ts";
+import { CHUNK_BYTES } from "../../node/arena.ts";
 import type { Node } from "../../node/node.ts";
 import { linkTo, MemoryNode } from "../memory_cluster.ts";
 
@@ -194,7 +196,14 @@ Deno.test("Node whose memory is full says so over a link, with its name", async 
 
 Deno.test("storeBytesMax() leaves room for sessions and garbage", () => {
   const MiB = 1024 * 1024;
-  assertEquals(storeBytesMax(1000 * MiB), 544 * MiB); // 4/5 of it, and 256 MiB for sessions
+  // 292 MiB for the sessions, 28 for the chunks of the store that are not full, 3/4 of the rest.
+  assertEquals(Math.floor(storeBytesMax(1000 * MiB) / MiB), 510);
+  assert(storeBytesMax(MEMORY_BYTES_MIN) > 45 * MiB);
+});
+
+Deno.test("storeBytesMax() is never more than a table can address, garbage included", () => {
+  const addressable = 2 ** 32 * 8 - 8 * CHUNK_BYTES;
+  assertLessOrEqual(storeBytesMax(MEMORY_BYTES_MAX) * (4 / 3) * (4 / 3), addressable);
 });
 
 Deno.test("defaultMemoryBytes() is shared out when many nodes run on one machine", () => {

@@ -71,9 +71,10 @@ Deno.test("SessionResults does what sorted arrays do, for any changes in any ord
     },
     drop(session: number, rows: Row[]) {
       for (let count = random(4); count > 0 && rows.length > 0; count--) {
-        results.dropLowest(session);
+        results.dropLowest(session, 1);
         rows.shift();
       }
+      results.fit(session);
     },
     restart(session: number, rows: Row[]) {
       results.delete(session);
@@ -108,6 +109,45 @@ Deno.test("SessionResults.search() finds each sequence number, and where the oth
   assert(!results.has(1, 7, Number.MAX_SAFE_INTEGER));
 });
 
+Deno.test("SessionResults.insert() makes room in the middle wherever the ring begins", () => {
+  const room = 16;
+  for (let first = 0; first < room; first++) {
+    for (let row = 0; row < room; row++) {
+      const results = newResults();
+      let seqs = Array.from({ length: room }, (_, i) => 2 + 2 * i);
+      for (const seq of seqs) insert(results, 1, { seq, logIndex: seq, prev: "" });
+      for (let drops = 0; drops < first; drops++) {
+        results.dropLowest(1, 1);
+        seqs = [...seqs.slice(1), seqs.at(-1)! + 2];
+        insert(results, 1, { seq: seqs.at(-1)!, logIndex: seqs.at(-1)!, prev: "" });
+      }
+      results.dropLowest(1, 1);
+      const seq = seqs[row] + 1;
+      seqs.splice(row + 1, 0, seq);
+      insert(results, 1, { seq, logIndex: seq, prev: "" });
+      const expected = seqs.slice(1).map((seq) => ({ seq, logIndex: seq, prev: "" }));
+      assertEquals(rowsOf(results, 1), expected, `begin ${first}, row ${row}`);
+    }
+  }
+});
+
+Deno.test("SessionResults.bytes depends on what is remembered, not on how it came about", () => {
+  for (const count of [0, 1, 2, 4, 5, 33, 160, 161, 800, SESSION_WINDOW]) {
+    const [grown, shrunk] = [newResults(), newResults()];
+    for (let seq = SESSION_WINDOW; seq > SESSION_WINDOW - count; seq--) {
+      insert(grown, 1, { seq, logIndex: seq, prev: "" });
+    }
+    for (let seq = 1; seq <= SESSION_WINDOW; seq++) {
+      insert(shrunk, 1, { seq, logIndex: seq, prev: "x" });
+      if (seq > SESSION_WINDOW - count) shrunk.forgetPrevValue(1, shrunk.count(1) - 1);
+    }
+    shrunk.dropLowest(1, SESSION_WINDOW - count);
+    shrunk.fit(1);
+    assertEquals(shrunk.bytes, grown.bytes, `${count} results`);
+    shrunk.check([1, 2, 3, 4, 5]);
+  }
+});
+
 Deno.test("SessionResults.bytes counts what sessions hold, and no more", () => {
   const results = newResults();
   const before = results.bytes;
@@ -115,7 +155,8 @@ Deno.test("SessionResults.bytes counts what sessions hold, and no more", () => {
     insert(results, 1, { seq, logIndex: seq, prev: "x".repeat(100) });
   }
   assert(results.bytes > before + SESSION_WINDOW * 100, `${results.bytes} bytes`);
-  while (results.count(1) > 0) results.dropLowest(1);
+  results.dropLowest(1, results.count(1));
+  results.fit(1);
   results.settle();
   assertEquals(results.bytes, before);
   results.check([1, 2, 3, 4, 5]);

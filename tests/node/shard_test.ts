@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertLess } from "@std/assert";
 import * as fc from "fast-check";
 import { type Command, CommandKind, Outcome, type Result } from "../../lib/key_value.ts";
 import { SESSION_WINDOW } from "../../lib/limits.ts";
@@ -157,6 +157,23 @@ Deno.test("Sessions holds on to its bound in bytes, whoever writes", () => {
   }
   assert(fed.shard.sessions.drops > 0);
   fed.check();
+});
+
+Deno.test("Sessions takes little more memory than its bound, however windows shrink", () => {
+  for (const left of [20, 54, 90]) {
+    // Blocks of up to 3 KiB: longer ones would leave longer ends in chunks this small.
+    const [chunkBytes, bytesMax] = [16 * 1024, 512 * 1024];
+    const fed = new Fed({ chunkBytes, bytesSoftMax: bytesMax / 4, bytesMax });
+    const { sessions } = fed.shard;
+    const emptyBytes = sessions.reservedBytes;
+    for (let client = 0; client < 500; client++) {
+      for (let seq = 1; seq <= 120; seq++) fed.put(`c${client}`, seq, "k", "");
+      fed.put(`c${client}`, SESSION_WINDOW + 120 - left, "k", "");
+      const bound = bytesMax * 4 / 3 * 4 / 3 + 14 * chunkBytes;
+      assertLess(sessions.reservedBytes - emptyBytes, bound, `${left} left, client ${client}`);
+    }
+    fed.check();
+  }
 });
 
 /** What a shard has to do, said as simply as it goes, with nothing bounded but the window. */

@@ -199,6 +199,52 @@ Deno.test("Table keeps memory bounded when large and tiny entries come and go", 
   table.check();
 });
 
+Deno.test("Table.heldBytes counts the ends of chunks that no entry fits, until they are free", () => {
+  const chunkBytes = 16 * 1024;
+  for (const [share, perChunk] of [[0.24, 4], [0.27, 3]]) {
+    const table = newTable(chunkBytes);
+    const random = randomFrom(5);
+    const emptyBytes = table.heldBytes;
+    const value = new Uint8Array(chunkBytes);
+    const write = () => {
+      const key = encoder.encode(`${random(200)}`.padStart(3));
+      table.set(key, 0, key.length, value, 0, chunkBytes * share - 50 + random(40) | 0);
+    };
+    for (let writes = 0; writes < 4000; writes++) {
+      write();
+      const bound = table.heldBytes * 4 / 3 + 7 * chunkBytes;
+      assertLess(table.reservedBytes, bound, `${perChunk} a chunk`);
+    }
+    const bestBytes = table.size / perChunk * chunkBytes;
+    assertLess(Math.abs((table.heldBytes - emptyBytes) / bestBytes - 1), 0.1);
+    for (const { key } of [...table.entries()]) table.delete(key, 0, key.length);
+    assertEquals(table.liveBytes, 0);
+    assertLess(table.heldBytes, 2 * emptyBytes);
+    table.check();
+  }
+});
+
+Deno.test("Table keeps memory bounded when large entries among thousands of tiny ones go", () => {
+  const table = newTable();
+  const number = new DataView(new ArrayBuffer(8));
+  const key = new Uint8Array(number.buffer);
+  const value = new Uint8Array(1024 * 1024);
+  const set = (id: number, length: number) => {
+    number.setFloat64(0, id);
+    table.set(key, 0, key.length, value, 0, length);
+  };
+  const chunks = 30;
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    for (let i = 0; i < 3; i++) set(-1 - 3 * chunk - i, 1_048_000);
+    for (let i = 0; i < 40_000; i++) set(chunk * 40_000 + i, 8);
+  }
+  for (let large = 1; large <= 3 * chunks; large++) {
+    set(-large, 1_047_000);
+    assertLess(table.reservedBytes, table.heldBytes * 4 / 3 + 7 * CHUNK_BYTES);
+  }
+  table.check();
+});
+
 Deno.test("Table gives back the memory of entries that were deleted in random order", () => {
   const table = newTable(SMALL_CHUNK_BYTES);
   const random = randomFrom(3);
