@@ -43,11 +43,11 @@ export async function run(args: string[]): Promise<number> {
   if (runs > max) {
     throw wrongValue("runs", `${runs}`, `at most ${max} from seed ${seed} on`);
   }
+  const stop = new AbortController();
+  stopSignal().then(() => stop.abort(new Failure("Stopped before the story was told")));
   console.log(`seeds ${seed} to ${seed + runs - 1}`);
   const startMs = performance.now();
   const tally = new Tally();
-  const stop = new AbortController();
-  stopSignal().then(() => stop.abort(new Failure("Stopped before the story was told")));
   const failed = await runSeeds({ seed, runs }, tally, stop.signal);
   console.log(tally.format(performance.now() - startMs));
   if (failed === null) {

@@ -8,7 +8,7 @@ import { temporaryDirectory } from "../process.ts";
 
 export interface WrittenOptions {
   readonly growthBytesMin?: number;
-  /** With which the client `far` writes before all others. Default: it does not. */
+  /** With which the client `far` makes the first write, instead of another. Default: it does not. */
   readonly farSeq?: number;
 }
 
@@ -19,7 +19,7 @@ export async function writtenDirectory(options: WrittenOptions = {}) {
   await using opened = await openSmallNode(disk, options);
   const { farSeq: seq } = options;
   if (seq !== undefined) await opened.node.write({ ...writeOf(0), client: "far", seq });
-  await write(opened, 0, 9);
+  await write(opened, seq === undefined ? 0 : 1, 9);
   if (options.growthBytesMin === undefined) await snapshots(opened, 1);
   await write(opened, 9, 14);
   for (const name of [...await filesOf(disk), "NODE"]) {
