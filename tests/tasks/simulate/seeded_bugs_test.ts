@@ -48,9 +48,9 @@ async function forEach<T>(items: readonly T[], work: (item: T) => Promise<void>)
 
 const quick = SEEDED_BUGS.filter((bug) => !bug.isSlow);
 
-Deno.test("simulate finds no bug in the seeds that show each seeded bug", async () => {
+Deno.test("simulate finds no bug in a copy of the source without one", async () => {
   await using source = await copySource();
-  const { code, output } = await simulate(source.path, Math.max(...quick.map((bug) => bug.seeds)));
+  const { code, output } = await simulate(source.path, 20);
   assertEquals(code, 0, output);
 });
 
