@@ -8,7 +8,8 @@
  * @module
  */
 
-import { dirname, isAbsolute, join, normalize, relative, resolve } from "@std/path";
+import { dirname, isAbsolute, join, normalize } from "@std/path";
+import { isWithin } from "./is_within.ts";
 
 /** One node. */
 export interface NodeConfig {
@@ -275,12 +276,6 @@ function hostsOverlap(one: string, other: string): boolean {
 /** An IPv4 address that is spelled as an IPv6 one in its own spelling. */
 function plainHost(host: string): string {
   return host.replace(/^::ffff:(?=[\d.]+$)/, "");
-}
-
-/** Whether a directory is the outer one or inside it. */
-function isWithin(directory: string, outer: string): boolean {
-  const path = relative(resolve(outer), resolve(directory));
-  return !isAbsolute(path) && !/^\.\.([/\\]|$)/.test(path);
 }
 
 /** Without a slash at its end: with one, the system would follow a link instead of naming it. */

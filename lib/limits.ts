@@ -96,8 +96,9 @@ export const DISK_RETRY_MS = 200;
 export const MEMORY_BYTES_MIN = 384 * 1024 * 1024;
 export const MEMORY_BYTES_MAX = 32 * 1024 * 1024 * 1024;
 /**
- * What the store holds at most, in bytes, which some 24 GiB for a node suffice for: with the most
- * garbage and the longest unused ends of chunks, 16/9 of it, its table can still address it.
+ * What the store holds at most, in bytes, however much a node may take: with the most garbage and
+ * the longest unused ends of chunks it takes 16/9 of that, which its table can still address. A
+ * node that may take 24 GiB has reached this bound.
  */
 export const STORE_BYTES_MAX = (MEMORY_BYTES_MAX - 512 * 1024 * 1024) * 9 / 16;
 

@@ -9,17 +9,23 @@
  */
 import { crc32 } from "node:zlib";
 import { dirname, join } from "@std/path";
-import { type Clock, systemClock } from "../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import { DamageError } from "./damage.ts";
 import { type Disk, type DiskFile, readBytes, writeBytes } from "./disk.ts";
 
-const MARKER_NAME = "NODE";
+export const MARKER_NAME = "NODE";
 const MARKER_BYTES_MAX = 256;
 /** How long a process waits for the lock: who only looks, see `isLocked`, has it for a moment. */
 const LOCK_TRIES_MAX = 20;
 const LOCK_RETRY_MS = 10;
 /** The owner that a marker of zeros names. */
 const UNKNOWN = "";
+
+export interface OpenDataDirectoryOptions {
+  readonly clock: Clock;
+  /** Told what a person who runs the node should know, in one line each. */
+  readonly report: (line: string) => void;
+}
 
 /** Exclusive hold on a data directory, for as long as it is open. */
 export interface DataDirectory extends Disposable {
@@ -38,8 +44,7 @@ export async function openDataDirectory(
   disk: Disk,
   directory: string,
   nodeId: string,
-  report: (line: string) => void,
-  clock: Clock = systemClock,
+  { clock, report }: OpenDataDirectoryOptions,
 ): Promise<DataDirectory> {
   await makeDataDirectory(disk, directory, report);
   const path = join(directory, MARKER_NAME);

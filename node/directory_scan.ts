@@ -81,6 +81,11 @@ export async function scanDirectory(
   };
 }
 
+/** Whether a file is one of a log, by its name: a segment, a snapshot, or one that is half made. */
+export function isLogFileName(name: string): boolean {
+  return isSegmentName(name) || isSnapshotName(name) || isLeftover(name);
+}
+
 /** Whether a file is one that an unfinished write or removal left; other files are not ours. */
 function isLeftover(name: string): boolean {
   return isTemporary(name, (rest) => isSegmentName(rest) || isSnapshotName(rest));

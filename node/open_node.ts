@@ -47,7 +47,7 @@ export interface OpenedNode extends AsyncDisposable {
 export async function openNode(options: OpenNodeOptions): Promise<OpenedNode> {
   const { disk, clock, directory: path, nodeId, storeBytesMax, report, bounds } = options;
   await using resources = new AsyncDisposableStack();
-  const directory = resources.use(await openDataDirectory(disk, path, nodeId, report, clock));
+  const directory = resources.use(await openDataDirectory(disk, path, nodeId, { clock, report }));
   const log = openLog(options, directory);
   resources.defer(() => log.close());
   const { takeSnapshot: take, snapshotGrowthBytesMin: growthBytesMin } = options;

@@ -9,6 +9,7 @@
  *
  * @module
  */
+import type { Clock } from "../lib/clock.ts";
 import { join } from "@std/path";
 import { checkMarker, openDataDirectory } from "./data_directory.ts";
 import { DamageError, UnreadableRecordError } from "./damage.ts";
@@ -35,6 +36,7 @@ export interface SalvageOptions {
   readonly from: string;
   /** The new one; is created, or empty. */
   readonly to: string;
+  readonly clock: Clock;
   readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => Uint8Array;
   /** Told what a person should know beside the result, in one line each. */
   readonly report: (line: string) => void;
@@ -73,7 +75,6 @@ export interface SalvagedSnapshot {
  * Saves what is intact.
  *
  * @throws {DamageError} Nothing is.
- * @throws {Error} The new directory is not empty.
  */
 export async function salvage(options: SalvageOptions): Promise<SalvageReport> {
   const salvager = new Salvager(options.disk, options.from);
@@ -84,11 +85,11 @@ export async function salvage(options: SalvageOptions): Promise<SalvageReport> {
 }
 
 async function writeDirectory(
-  { disk, to, randomBytes, report }: SalvageOptions,
+  { disk, to, clock, randomBytes, report }: SalvageOptions,
   { nodeId, lastIndex }: SalvageReport,
   replay: Replay,
 ): Promise<void> {
-  using directory = await openDataDirectory(disk, to, nodeId, report);
+  using directory = await openDataDirectory(disk, to, nodeId, { clock, report });
   // A log of its own: no file of the damaged one can get into it unnoticed.
   const logId = randomBytes(new Uint8Array(16));
   const header = { firstIndex: lastIndex + 1, chain: 0, logId, nodeId };

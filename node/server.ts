@@ -1,7 +1,7 @@
 /**
- * A node as a server: its HTTP API and its link port. Here the node gets the real disk, clock,
- * randomness and network; only the thread that takes its snapshots has a disk, a timer and
- * randomness of its own (`snapshot_thread.ts`, `snapshot_worker.ts`).
+ * A node as a server: its HTTP API and its link port. Here the node, opened on the real disk, gets
+ * the real network; only the thread that takes its snapshots has a disk, a timer and randomness of
+ * its own (`snapshot_thread.ts`, `snapshot_worker.ts`).
  *
  * @module
  */
@@ -12,8 +12,7 @@ import { formatAddress, type NodeConfig } from "../lib/config.ts";
 import { serveHttp } from "../lib/http_server.ts";
 import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
 import { LinkServer } from "./link_server.ts";
-import { openNode } from "./open_node.ts";
-import { realDisk } from "./real_disk.ts";
+import { openRealNode } from "./open_real_node.ts";
 import { inThread } from "./snapshot_thread.ts";
 
 /** A node that serves. */
@@ -49,14 +48,10 @@ export async function startNode(
   const report = console.error;
   await using resources = new AsyncDisposableStack();
   const { node, log } = resources.use(
-    await openNode({
-      disk: realDisk,
-      clock: systemClock,
+    await openRealNode({
       directory: config.data,
       nodeId: config.id,
-      randomBytes: (target) => crypto.getRandomValues(target),
       storeBytesMax: storeBytesMax(options.memoryBytes ?? defaultMemoryBytes()),
-      report,
       takeSnapshot: inThread(config.data),
     }),
   );

@@ -12,7 +12,8 @@
 import { join } from "@std/path";
 import { loadConfig, type NodeConfig } from "../lib/config.ts";
 import { DamageError } from "../node/damage.ts";
-import { checkMarker, isLocked } from "../node/data_directory.ts";
+import { checkMarker, isLocked, MARKER_NAME } from "../node/data_directory.ts";
+import { isLogFileName } from "../node/directory_scan.ts";
 import { realDisk } from "../node/real_disk.ts";
 import { sizeOf } from "./node_data.ts";
 import { formatSize } from "./size.ts";
@@ -30,10 +31,6 @@ in it have to be those of a node, with a NODE file that names this one.
   --config FILE  The cluster, in JSON; default: six nodes n1 to n6 on loopback
 
 Exit codes: 0 removed or nothing there, 1 refused or failed, 2 misuse.`;
-
-const MARKER = "NODE";
-/** The files of a node: its marker, its log, its snapshots, and what a crash left half made. */
-const NODE_FILE = /^(NODE|\d{16}\.(log|snapshot)(\.tmp)?)$/;
 
 export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, { flags: { config: "text" } });
@@ -79,10 +76,14 @@ async function requireRemovable({ id, data }: NodeConfig): Promise<void> {
     refuse(`Deno may not write there, expected the flag --allow-write="${data}"`);
   }
   const entries = await Array.fromAsync(Deno.readDir(data));
-  const stranger = entries.find(({ name, isFile }) => !isFile || !NODE_FILE.test(name));
+  const stranger = entries.find(({ name, isFile }) =>
+    !isFile || !(name === MARKER_NAME || isLogFileName(name))
+  );
   if (stranger !== undefined) refuse(`"${stranger.name}" in it is not the data of a node`);
   if (entries.length === 0) return;
-  if (!entries.some(({ name }) => name === MARKER)) refuse(`no file "${MARKER}" is in it`);
+  if (!entries.some(({ name }) => name === MARKER_NAME)) {
+    refuse(`no file "${MARKER_NAME}" is in it`);
+  }
   // A marker that names nobody is left by a crash at the very first start.
   const owner = await readOwner(data) ?? id;
   if (typeof owner !== "string") refuse(owner.message);
@@ -107,8 +108,10 @@ async function readOwner(data: string): Promise<string | null | DamageError> {
 async function removeData(data: string): Promise<string> {
   const size = formatSize(await sizeOf(data));
   const names = await Array.fromAsync(Deno.readDir(data), ({ name }) => name);
-  for (const name of names.filter((name) => name !== MARKER)) await Deno.remove(join(data, name));
-  if (names.includes(MARKER)) await Deno.remove(join(data, MARKER));
+  for (const name of names.filter((name) => name !== MARKER_NAME)) {
+    await Deno.remove(join(data, name));
+  }
+  if (names.includes(MARKER_NAME)) await Deno.remove(join(data, MARKER_NAME));
   try {
     await Deno.remove(data);
   } catch (error) {

@@ -5,10 +5,8 @@
  * @module
  */
 
-import { systemClock } from "../lib/clock.ts";
 import { CommandKind } from "../lib/key_value.ts";
-import { realDisk } from "../node/real_disk.ts";
-import { openNode } from "../node/open_node.ts";
+import { openRealNode } from "../node/open_real_node.ts";
 
 /** Writes that go together: one batch of the log. */
 const BATCH_COUNT = 2000;
@@ -26,14 +24,7 @@ export interface PrefillOptions {
 /** Writes each key once, all from one client. */
 export async function prefill(options: PrefillOptions): Promise<void> {
   const { directory, nodeId, keys, value, signal } = options;
-  await using opened = await openNode({
-    disk: realDisk,
-    clock: systemClock,
-    directory,
-    nodeId,
-    randomBytes: (target) => crypto.getRandomValues(target),
-    report: console.error,
-  });
+  await using opened = await openRealNode({ directory, nodeId });
   for (let start = 0; start < keys.length; start += BATCH_COUNT) {
     signal.throwIfAborted();
     const batch = keys.slice(start, start + BATCH_COUNT).map((key, i) => {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { basename, dirname, isAbsolute, join, relative, resolve } from "@std/path";
+import { basename, dirname, join, resolve } from "@std/path";
 
 /**
  * The absolute path without links; what does not exist yet, or may not be looked at, is taken as it
@@ -18,10 +18,4 @@ export async function realPathOf(path: string): Promise<string> {
     if (!(error instanceof Deno.errors.NotFound) || outer === path) return resolve(path);
     return join(await realPathOf(outer), basename(path));
   }
-}
-
-/** Whether a directory is the outer one or inside it. Both are real paths. */
-export function isWithin(directory: string, outer: string): boolean {
-  const path = relative(outer, directory);
-  return !isAbsolute(path) && !/^\.\.([/\\]|$)/.test(path);
 }

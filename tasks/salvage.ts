@@ -4,12 +4,14 @@
  * @module
  */
 
+import { systemClock } from "../lib/clock.ts";
+import { isWithin } from "../lib/is_within.ts";
 import { DamageError } from "../node/damage.ts";
 import { isLocked } from "../node/data_directory.ts";
 import { realDisk } from "../node/real_disk.ts";
 import { salvage, type SalvageReport } from "../node/salvage.ts";
 import { requireDirectory } from "./node_data.ts";
-import { isWithin, realPathOf } from "./real_path.ts";
+import { realPathOf } from "./real_path.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
 
 export const name = "salvage";
@@ -74,6 +76,7 @@ async function save(from: string, to: string): Promise<SalvageReport> {
       disk: realDisk,
       from,
       to,
+      clock: systemClock,
       randomBytes: (target) => crypto.getRandomValues(target),
       report: console.error,
     });

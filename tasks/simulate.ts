@@ -10,7 +10,7 @@ import { shrink } from "./simulate/shrink.ts";
 import { type RunResult, simulate } from "./simulate/simulation.ts";
 import { ExitCode, Failure, parseArguments, parseNumber, wrongValue } from "./subcommand.ts";
 import { stopSignal } from "./supervise/stop_request.ts";
-import { orAborted } from "./torture/or_aborted.ts";
+import { orAborted } from "./or_aborted.ts";
 
 export const name = "simulate";
 export const summary = "Break simulated clusters, each from a seed, and check every promise";

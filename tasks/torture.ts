@@ -19,7 +19,7 @@ import { countLost, dealKeys, fillNodes } from "./torture/kept_keys.ts";
 import { KEYS_PER_SHARD, Load, type ShardTarget } from "./torture/load.ts";
 import { inflictPlan } from "./torture/inflict_plan.ts";
 import { planFaults, type PlannedFault } from "./torture/plan.ts";
-import { orAborted } from "./torture/or_aborted.ts";
+import { orAborted } from "./or_aborted.ts";
 import { reportOn } from "./torture/report.ts";
 import { type InflictedFault, TargetCluster } from "./torture/target_cluster.ts";
 import { formatResult, isKept, type TortureResult } from "./torture/torture_view.ts";

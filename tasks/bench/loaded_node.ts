@@ -10,11 +10,9 @@
  */
 
 import { setImmediate } from "node:timers";
-import { systemClock } from "../../lib/clock.ts";
 import { CommandKind } from "../../lib/key_value.ts";
-import { realDisk } from "../../node/real_disk.ts";
 import type { Node } from "../../node/node.ts";
-import { openNode } from "../../node/open_node.ts";
+import { openRealNode } from "../../node/open_real_node.ts";
 import { percentile } from "./statistics.ts";
 import { keyOf, VALUE } from "./workload.ts";
 
@@ -42,14 +40,7 @@ async function measure(
   keyCount: number,
 ): Promise<LoadedNodeResult> {
   const startMs = performance.now();
-  await using opened = await openNode({
-    disk: realDisk,
-    clock: systemClock,
-    directory,
-    nodeId: "n1",
-    randomBytes: (target) => crypto.getRandomValues(target),
-    report: console.error,
-  });
+  await using opened = await openRealNode({ directory, nodeId: "n1" });
   // With what it takes to lock and mark the directory: a few milliseconds of seconds.
   const replayMs = performance.now() - startMs;
   const { node, log } = opened;

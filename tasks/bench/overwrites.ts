@@ -9,12 +9,11 @@
  * @module
  */
 
-import { systemClock } from "../../lib/clock.ts";
 import { CommandKind } from "../../lib/key_value.ts";
 import { SNAPSHOT_GROWTH_BYTES_MIN } from "../../lib/limits.ts";
 import type { Node } from "../../node/node.ts";
-import { type OpenedNode, openNode } from "../../node/open_node.ts";
-import { realDisk } from "../../node/real_disk.ts";
+import type { OpenedNode } from "../../node/open_node.ts";
+import { openRealNode } from "../../node/open_real_node.ts";
 import { inThread } from "../../node/snapshot_thread.ts";
 import { keyOf, VALUE } from "./workload.ts";
 
@@ -63,15 +62,7 @@ async function overwrite(
 }
 
 function open(directory: string): Promise<OpenedNode> {
-  return openNode({
-    disk: realDisk,
-    clock: systemClock,
-    directory,
-    nodeId: "n1",
-    randomBytes: (target) => crypto.getRandomValues(target),
-    report: console.error,
-    takeSnapshot: inThread(directory),
-  });
+  return openRealNode({ directory, nodeId: "n1", takeSnapshot: inThread(directory) });
 }
 
 /** Whether the log is long, and no snapshot is about to make it short. */

@@ -5,7 +5,8 @@
  */
 
 import type { ClusterConfig } from "../../lib/config.ts";
-import { isWithin, realPathOf } from "../real_path.ts";
+import { isWithin } from "../../lib/is_within.ts";
+import { realPathOf } from "../real_path.ts";
 import { misuse } from "../subcommand.ts";
 
 /**

@@ -52,7 +52,7 @@ function listenersOf({ router, nodes }: ClusterConfig): Listener[] {
 /** What keeps a process from listening on an address, said of that address. */
 export function whyNotListening(error: unknown): string {
   if (error instanceof Deno.errors.AddrInUse) return "is in use";
-  if (error instanceof Deno.errors.AddrNotAvailable) return "is no address of this machine";
+  if (error instanceof Deno.errors.AddrNotAvailable) return "is not an address of this machine";
   if (error instanceof Deno.errors.PermissionDenied) return "needs rights that this user lacks";
   return `fails: ${(error as Error).message}`;
 }

@@ -86,7 +86,7 @@ export class SupervisedProcess {
     }
   }
 
-  /** Asks the program to end, calls off a restart, and resolves when no process is left. */
+  /** Asks the program to end, cancels a restart, and resolves when no process is left. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     this.#cancelRestart();

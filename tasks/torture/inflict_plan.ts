@@ -4,7 +4,7 @@
  * @module
  */
 
-import { orAborted } from "./or_aborted.ts";
+import { orAborted } from "../or_aborted.ts";
 import type { PlannedFault } from "./plan.ts";
 
 export interface InflictOptions {

@@ -1,5 +1,6 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { join } from "@std/path";
+import { systemClock } from "../../lib/clock.ts";
 import { CommandKind } from "../../lib/key_value.ts";
 import { checkDirectory } from "../../node/check.ts";
 import { DamageError } from "../../node/damage.ts";
@@ -15,7 +16,10 @@ const MARKER = join("n1", "NODE");
 /** A disk with the data of a node that took ten writes of two clients to three keys. */
 async function diskOfNode(): Promise<SimulatedDisk> {
   const memory = new MemoryNode("n1");
-  using directory = await openDataDirectory(memory.disk, "n1", "n1", () => {});
+  using directory = await openDataDirectory(memory.disk, "n1", "n1", {
+    clock: systemClock,
+    report: () => {},
+  });
   await memory.start();
   await directory.markExisting();
   for (let i = 1; i <= 10; i++) {
@@ -92,7 +96,7 @@ Deno.test("checkDirectory() knows a marker with any bit flipped", async () => {
 Deno.test("openDataDirectory() refuses the directory of another node", async () => {
   const disk = await diskOfNode();
   await assertRejects(
-    () => openDataDirectory(disk, "n1", "n2", () => {}),
+    () => openDataDirectory(disk, "n1", "n2", { clock: systemClock, report: () => {} }),
     Error,
     `Cannot use "n1": it belongs to node "n1", expected "n2"`,
   );
@@ -101,8 +105,15 @@ Deno.test("openDataDirectory() refuses the directory of another node", async () 
 Deno.test("openDataDirectory() lets nobody else in while it is open", async () => {
   const disk = await diskOfNode();
   {
-    using _held = await openDataDirectory(disk, "n1", "n1", () => {});
-    await assertRejects(() => openDataDirectory(disk, "n1", "n1", () => {}), Error, "locked");
+    using _held = await openDataDirectory(disk, "n1", "n1", {
+      clock: systemClock,
+      report: () => {},
+    });
+    await assertRejects(
+      () => openDataDirectory(disk, "n1", "n1", { clock: systemClock, report: () => {} }),
+      Error,
+      "locked",
+    );
   }
   assertEquals(await isLocked(disk, "n1"), false);
 });
@@ -110,14 +121,23 @@ Deno.test("openDataDirectory() lets nobody else in while it is open", async () =
 Deno.test("openDataDirectory() tells a directory that has held a log from a new one", async () => {
   const disk = new SimulatedDisk();
   {
-    using fresh = await openDataDirectory(disk, "n1", "n1", () => {});
+    using fresh = await openDataDirectory(disk, "n1", "n1", {
+      clock: systemClock,
+      report: () => {},
+    });
     assertEquals(fresh.existing, false);
   }
   {
-    using crashedBeforeTheLog = await openDataDirectory(disk, "n1", "n1", () => {});
+    using crashedBeforeTheLog = await openDataDirectory(disk, "n1", "n1", {
+      clock: systemClock,
+      report: () => {},
+    });
     assertEquals(crashedBeforeTheLog.existing, false);
     await crashedBeforeTheLog.markExisting();
   }
-  using used = await openDataDirectory(disk.crash(() => false), "n1", "n1", () => {});
+  using used = await openDataDirectory(disk.crash(() => false), "n1", "n1", {
+    clock: systemClock,
+    report: () => {},
+  });
   assertEquals(used.existing, true);
 });

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { systemClock } from "../../lib/clock.ts";
 import { join } from "@std/path";
 import { DamageError } from "../../node/damage.ts";
 import { openDataDirectory } from "../../node/data_directory.ts";
@@ -12,7 +13,7 @@ import { until } from "../until.ts";
 const MARKER = "n1/NODE";
 
 function open(disk: SimulatedDisk, nodeId = "n1") {
-  return openDataDirectory(disk, "n1", nodeId, () => {});
+  return openDataDirectory(disk, "n1", nodeId, { clock: systemClock, report: () => {} });
 }
 
 /** A disk whose first node could not sync its marker. */
@@ -100,7 +101,7 @@ Deno.test("openDataDirectory() leaves the marker of a quicker process as it is",
       return await disk.open(path, mode);
     },
   };
-  const second = openDataDirectory(slow, "n1", "n1", () => {});
+  const second = openDataDirectory(slow, "n1", "n1", { clock: systemClock, report: () => {} });
   await there;
   {
     using first = await open(disk);
@@ -118,13 +119,15 @@ Deno.test("openDataDirectory() waits a moment for who only looks, and no longer"
   const looking = await disk.open(MARKER, "read");
   const clock = new ManualClock();
   looking.tryLock();
-  const taken = openDataDirectory(disk, "n1", "n1", () => {}, clock);
+  const taken = openDataDirectory(disk, "n1", "n1", { clock, report: () => {} });
   await until(() => clock.pending > 0, "the wait for the lock");
   looking.close();
   clock.advance(10);
   using _held = await taken;
   let ended = false;
-  const refused = openDataDirectory(disk, "n1", "n1", () => {}, clock).finally(() => ended = true);
+  const refused = openDataDirectory(disk, "n1", "n1", { clock, report: () => {} }).finally(() =>
+    ended = true
+  );
   refused.catch(() => {});
   for (let tries = 1; !ended && tries <= 20; tries++) {
     await until(() => ended || clock.pending > 0, `try ${tries}`);
@@ -158,10 +161,12 @@ Deno.test("openDataDirectory() makes the names of new directories durable", asyn
   const calls: string[] = [];
   const disk = recorded(base, calls, () => false);
   const directory = join(base, "data", "n1");
-  (await openDataDirectory(disk, directory, "n1", () => {}))[Symbol.dispose]();
+  (await openDataDirectory(disk, directory, "n1", { clock: systemClock, report: () => {} }))
+    [Symbol.dispose]();
   assertEquals(calls, ["make /data", "sync ", "make /data/n1", "sync ", "sync /data"]);
   calls.length = 0;
-  (await openDataDirectory(disk, directory, "n1", () => {}))[Symbol.dispose]();
+  (await openDataDirectory(disk, directory, "n1", { clock: systemClock, report: () => {} }))
+    [Symbol.dispose]();
   assertEquals(calls, [], "all are durable since there is a marker");
 });
 
@@ -171,7 +176,8 @@ Deno.test("openDataDirectory() syncs the parent after a start that was killed", 
   await Deno.mkdir(join(base, "n1"));
   const calls: string[] = [];
   const disk = recorded(base, calls, () => false);
-  (await openDataDirectory(disk, join(base, "n1"), "n1", () => {}))[Symbol.dispose]();
+  (await openDataDirectory(disk, join(base, "n1"), "n1", { clock: systemClock, report: () => {} }))
+    [Symbol.dispose]();
   assertEquals(calls, ["sync "]);
 });
 
@@ -180,7 +186,10 @@ Deno.test("openDataDirectory() says what is at stake without a permission", asyn
   const directory = join(temporary.path, "data", "n1");
   const reports: string[] = [];
   const disk = recorded(temporary.path, [], (path) => path !== directory);
-  const opened = await openDataDirectory(disk, directory, "n1", (line) => reports.push(line));
+  const opened = await openDataDirectory(disk, directory, "n1", {
+    clock: systemClock,
+    report: (line) => reports.push(line),
+  });
   opened[Symbol.dispose]();
   assertEquals(reports, [
     `no permission to read "${temporary.path}/data", which makes the new directory ` +

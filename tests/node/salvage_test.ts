@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { systemClock } from "../../lib/clock.ts";
 import { CommandKind, Outcome } from "../../lib/key_value.ts";
 import { checkDirectory } from "../../node/check.ts";
 import { DamageError } from "../../node/damage.ts";
@@ -28,6 +29,7 @@ function save(disk: SimulatedDisk) {
     disk,
     from: DIRECTORY,
     to: SALVAGED,
+    clock: systemClock,
     randomBytes: (target) => target.fill(9),
     report: () => {},
   });

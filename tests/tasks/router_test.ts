@@ -38,7 +38,7 @@ Deno.test("router names its address when that is not of this machine", async () 
   await using process = startMain(prepared.args, { permissions: ["--allow-read", "--allow-net"] });
   assertEquals((await process.exit()).code, 1);
   assertEquals(process.stderr, [
-    "sixpaths router: Cannot listen on 203.0.113.1:8080: it is no address of this machine",
+    "sixpaths router: Cannot listen on 203.0.113.1:8080: it is not an address of this machine",
   ]);
 });
 

@@ -141,7 +141,7 @@ Deno.test("SupervisedProcess.stop() waits for the end, and does not start it aga
   assertEquals([clock.pending, said], [0, []]);
 });
 
-Deno.test("SupervisedProcess.stop() calls off a restart that is due", async () => {
+Deno.test("SupervisedProcess.stop() cancels a restart that is due", async () => {
   const { process, clock, children } = startProcess();
   await children[0].end({ code: 1 });
   await process.stop();
