@@ -25,8 +25,13 @@ export class AcceptFailures {
     this.#options = options;
   }
 
-  /** Reports a failure, unless another was reported not long ago. Resolves when to try again. */
+  /**
+   * Reports a failure, unless another was reported not long ago. Resolves when to try again: at once
+   * after a client that was gone before it was accepted, so that such clients cannot keep others
+   * out.
+   */
   pause(error: unknown): Promise<void> {
+    if (isOfClient(error)) return Promise.resolve();
     const { address, clock, report } = this.#options;
     if (clock.monotonic() - this.#reportedAtMs >= ACCEPT_FAILURE_REPORT_MS) {
       this.#reportedAtMs = clock.monotonic();
@@ -35,4 +40,10 @@ export class AcceptFailures {
     }
     return new Promise((resolve) => clock.after(ACCEPT_RETRY_MS, resolve));
   }
+}
+
+/** Whether `accept` failed because of the connection that it took: the listener is well. */
+function isOfClient(error: unknown): boolean {
+  const { NotConnected, ConnectionAborted } = Deno.errors;
+  return error instanceof NotConnected || error instanceof ConnectionAborted;
 }

@@ -20,3 +20,15 @@ Deno.test("AcceptFailures says at once what is wrong, and not again for a while"
   assertEquals(said, [line, line]);
   assertEquals(clock.pending, 0);
 });
+
+Deno.test("AcceptFailures neither reports nor waits for a client that left too early", async () => {
+  const clock = new ManualClock();
+  const said: string[] = [];
+  const report = (line: string) => said.push(line);
+  const failures = new AcceptFailures({ address: "127.0.0.1:8090", clock, report });
+  for (const error of [new Deno.errors.NotConnected(), new Deno.errors.ConnectionAborted()]) {
+    const paused = failures.pause(error);
+    assertEquals([said, clock.pending], [[], 0], error.name);
+    await paused;
+  }
+});
