@@ -246,7 +246,8 @@ export class Link implements KeyValue {
         this.#up ? `did not answer within ${REQUEST_TIMEOUT_MS} ms` : "is down",
         pending.type,
       ));
-      if (now - this.#lastHeard >= REQUEST_TIMEOUT_MS) this.#connection?.close();
+      // One that is not welcome yet has a deadline of its own.
+      if (this.#up && now - this.#lastHeard >= REQUEST_TIMEOUT_MS) this.#connection?.close();
     }
     if (this.#pending.size > 0) {
       this.#cancelSweep = this.#clock.after(SWEEP_MS, () => this.#sweep());

@@ -132,6 +132,37 @@ Deno.test("Link gives up a request at its deadline, and says of whom it is", asy
   await link.close();
 });
 
+Deno.test("Link keeps a new connection whose welcome is late, though requests expire", async () => {
+  const node = await new MemoryNode("n1").start();
+  const { clock, link, attempt } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const wire = new Wire(far, clock);
+  const reading = wire.read((type, id) => {
+    if (type !== FrameType.hello) return; // never answered
+    wire.beginFrame(FrameType.welcome, id);
+    wire.endFrame();
+  });
+  await until(() => link.up, "the link is up");
+  const ask = () => assertRejects(() => link.get("k"), UnavailableError);
+  const early = ask();
+  clock.advance(200);
+  const late = ask();
+  clock.advance(REQUEST_TIMEOUT_MS - 200);
+  await Promise.all([early, reading]);
+
+  const [nearAgain, farAgain] = pipe();
+  (await attempt()).accept(nearAgain);
+  await turns(5);
+  clock.advance(300);
+  await late;
+  const served = node.links.serve(farAgain);
+  await until(() => link.up, "the link is up again");
+  await link.close();
+  await served;
+  await node.stop();
+});
+
 Deno.test("Link fails what waits for a node that has been down for too long", async () => {
   const { clock, link, attempt } = setUp();
   const read = assertRejects(() => link.get("k"), UnavailableError, `Node "n1" at test:1 is down`);
