@@ -1,10 +1,7 @@
 /**
- * The router's end of a link to one node: any number of requests in flight over one connection,
- * which is opened again whenever it breaks. A request outlives the connection: it is sent again on
- * the next one until its deadline, which is safe because the node applies a write once, however
- * often it comes.
- *
- *     connecting ──welcome──▶ up ──broken──▶ waiting ──backoff──▶ connecting …
+ * The router's end of a link to one node: any number of requests in flight over one connection. A
+ * request outlives the connection: it is sent again on the next one until its deadline, which is
+ * safe because the node applies a write once, however often it comes.
  *
  * While a link is down requests wait for it, so that a node which restarts fast costs a pause. A
  * node that has been down for longer than a request may wait is answered for at once.
@@ -20,7 +17,6 @@
 import type { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { encodeCommand } from "../lib/command_codec.ts";
-import { errorMessage } from "../lib/error_message.ts";
 import {
   type Command,
   InsufficientStorageError,
@@ -29,27 +25,19 @@ import {
   UnavailableError,
 } from "../lib/key_value.ts";
 import {
-  CONNECT_TIMEOUT_MS,
   PROBE_TIMEOUT_MS,
-  RECONNECT_MS_MAX,
-  RECONNECT_MS_MIN,
   REQUEST_TIMEOUT_MS,
   UNSENT_PER_NODE_BYTES_MAX,
   WAITING_PER_NODE_MAX,
   WAITING_TEXT_PER_NODE_MAX,
 } from "../lib/limits.ts";
-import { decodeResult, decodeText, encodeHello, FrameType } from "../lib/link_protocol.ts";
-import { type Duplex, Wire } from "../lib/wire.ts";
+import { decodeResult, decodeText, FrameType } from "../lib/link_protocol.ts";
+import type { Wire } from "../lib/wire.ts";
+import { LastingConnection, type LastingConnectionOptions } from "./lasting_connection.ts";
 
-export interface LinkOptions {
-  readonly nodeId: string;
+export interface LinkOptions extends LastingConnectionOptions {
   /** For people: host and port of the node's API. */
   readonly address: string;
-  /** Opens a connection to the node's link port, unless it is aborted before. */
-  readonly connect: (signal: AbortSignal) => Promise<Duplex>;
-  readonly clock: Clock;
-  /** From 0 up to 1, for the jitter of the backoff. */
-  readonly random: () => number;
   /** Of the first request. Default: 1. */
   readonly firstId?: number;
 }
@@ -79,8 +67,8 @@ type Answer = (type: number, bytes: Bytes, start: number, end: number) => boolea
 export class Link implements KeyValue {
   readonly nodeId: string;
   readonly address: string;
-  readonly #options: LinkOptions;
   readonly #clock: Clock;
+  readonly #connection: LastingConnection;
   /** By id, in the order in which they came. */
   readonly #pending = new Map<number, Pending>();
   #pendingTextLength = 0;
@@ -88,32 +76,27 @@ export class Link implements KeyValue {
   readonly #probes = new Map<number, Promise<unknown>>();
   /** Never 0, which in a refusal means the link as a whole. */
   #nextId: number;
-  /** Null while there is none; of use once the node has welcomed it. */
-  #connection: Wire | null = null;
-  #up = false;
-  #downSince: number;
-  #lastHeard = 0;
-  #lastProblem = "it was not reached yet";
   #draining = false;
   #closed = false;
-  /** Ends what the link waits for between two connections. */
-  #stopWaiting = () => {};
   #cancelSweep: (() => void) | null = null;
-  readonly #ended: Promise<void>;
 
   constructor(options: LinkOptions) {
     this.nodeId = options.nodeId;
     this.address = options.address;
-    this.#options = options;
     this.#clock = options.clock;
     this.#nextId = options.firstId ?? 1;
-    this.#downSince = this.#clock.monotonic();
-    this.#ended = this.#run();
+    this.#connection = new LastingConnection(options, {
+      onUp: (wire) => this.#sendAll(wire),
+      onReply: (type, id, bytes, start, end) => this.#receive(type, id, bytes, start, end),
+      onDown: () => {
+        if (this.#draining) this.#failAll();
+      },
+    });
   }
 
-  /** Whether a connection is open and welcome. */
+  /** Whether the node has welcomed a connection that is open. */
   get up(): boolean {
-    return this.#up;
+    return this.#connection.wire !== null;
   }
 
   get(key: string): Promise<string | null> {
@@ -163,7 +146,7 @@ export class Link implements KeyValue {
    * its `PROBE_TIMEOUT_MS`.
    */
   #probe(type: number): Promise<unknown> {
-    if (!this.#up) return Promise.reject(this.#unavailable("is down", type));
+    if (!this.up) return Promise.reject(this.#unavailable("is down", type));
     let probe = this.#probes.get(type);
     if (probe === undefined) {
       probe = this.#newProbe(type).finally(() => this.#probes.delete(type));
@@ -198,7 +181,7 @@ export class Link implements KeyValue {
     if (full || this.#pending.size >= WAITING_PER_NODE_MAX) {
       throw this.#unavailable(`has ${this.#pending.size} requests waiting already`, type);
     }
-    const backlog = this.#connection?.backlog ?? 0;
+    const backlog = this.#connection.wire?.backlog ?? 0;
     if (backlog > UNSENT_PER_NODE_BYTES_MAX) {
       throw this.#unavailable(`has ${backlog} bytes of requests to read already`, type);
     }
@@ -217,19 +200,18 @@ export class Link implements KeyValue {
     answer: Answer,
   ): number {
     const now = this.#clock.monotonic();
-    if (this.#closed || this.#draining && !this.#up) {
+    const { wire } = this.#connection;
+    if (this.#closed || this.#draining && wire === null) {
       throw this.#unavailable("is not asked any more: the router stops", type);
     }
-    if (!this.#up && now - this.#downSince > REQUEST_TIMEOUT_MS) {
-      throw this.#unavailable("is down", type);
-    }
+    if (this.#connection.isDownForLong(now)) throw this.#unavailable("is down", type);
     const id = this.#nextId;
     this.#nextId = (id + 1) >>> 0 || 1;
     const deadline = now + REQUEST_TIMEOUT_MS;
     const pending = { type, textLength, encode, fail, answer, deadline, sent: 0 };
     this.#pending.set(id, pending);
     this.#pendingTextLength += textLength;
-    if (this.#up) send(this.#connection!, id, pending);
+    if (wire !== null) send(wire, id, pending);
     this.#cancelSweep ??= this.#clock.after(SWEEP_MS, () => this.#sweep());
     return id;
   }
@@ -238,16 +220,13 @@ export class Link implements KeyValue {
   #sweep(): void {
     this.#cancelSweep = null;
     const now = this.#clock.monotonic();
-    const down = !this.#up && now - this.#downSince > REQUEST_TIMEOUT_MS;
+    const problem = this.up ? `did not answer within ${REQUEST_TIMEOUT_MS} ms` : "is down";
+    const isDownForLong = this.#connection.isDownForLong(now);
     for (const [id, pending] of this.#pending) {
-      if (pending.deadline > now && !down) continue;
+      if (pending.deadline > now && !isDownForLong) continue;
       this.#forget(id, pending);
-      pending.fail(this.#unavailable(
-        this.#up ? `did not answer within ${REQUEST_TIMEOUT_MS} ms` : "is down",
-        pending.type,
-      ));
-      // One that is not welcome yet has a deadline of its own.
-      if (this.#up && now - this.#lastHeard >= REQUEST_TIMEOUT_MS) this.#connection?.close();
+      pending.fail(this.#unavailable(problem, pending.type));
+      this.#connection.replaceIfSilent(now);
     }
     if (this.#pending.size > 0) {
       this.#cancelSweep = this.#clock.after(SWEEP_MS, () => this.#sweep());
@@ -256,7 +235,7 @@ export class Link implements KeyValue {
 
   /** Why a request of this type has no answer, and what to do about it. */
   #unavailable(problem: string, type: number): UnavailableError {
-    const reason = !this.#up ? ` (${this.#lastProblem})` : "";
+    const reason = this.up ? "" : ` (${this.#connection.problem})`;
     const advice = type === FrameType.write
       ? "; the write may be sent again with the same client and seq, it is applied once"
       : "";
@@ -265,87 +244,13 @@ export class Link implements KeyValue {
     );
   }
 
-  /** Connects, again and again, until the link is closed. */
-  async #run(): Promise<void> {
-    let attempt = 0;
-    while (!this.#closed) {
-      if (await this.#connectOnce()) attempt = 0;
-      if (this.#closed) break;
-      const delay = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** attempt++);
-      await this.#pause(delay * (0.5 + this.#options.random() / 2));
-    }
-  }
-
-  /** One connection, from its opening to its end. True if it was welcome. */
-  async #connectOnce(): Promise<boolean> {
-    const wire = await this.#open();
-    if (wire === null) return false;
-    const cancel = this.#clock.after(REQUEST_TIMEOUT_MS, () => wire.close());
-    encodeHello(wire.beginFrame(FrameType.hello, 0), this.nodeId);
-    wire.endFrame();
-    try {
-      await wire.read((type, id, bytes, start, end) => {
-        this.#lastHeard = this.#clock.monotonic();
-        if (this.#up) return this.#receive(type, id, bytes, start, end);
-        cancel();
-        this.#welcome(type, wire, bytes, start, end);
-      });
-      this.#lastProblem = "the connection ended";
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      this.#lastProblem = error.message;
-    } finally {
-      cancel();
-      wire.close();
-      this.#connection = null;
-    }
-    return this.#goDown();
-  }
-
-  /** The connection is of no use any more. True if it was. */
-  #goDown(): boolean {
-    const wasUp = this.#up;
-    this.#up = false;
-    if (wasUp) this.#downSince = this.#clock.monotonic();
-    if (this.#draining) this.#failAll();
-    return wasUp;
-  }
-
-  async #open(): Promise<Wire | null> {
-    const attempt = new AbortController();
-    this.#stopWaiting = () => attempt.abort();
-    // A machine that is gone refuses nothing: the system would wait for it for minutes, and longer
-    // after each packet that is lost, even when it is back.
-    const late = new Error(`it accepted no connection within ${CONNECT_TIMEOUT_MS} ms`);
-    const cancel = this.#clock.after(CONNECT_TIMEOUT_MS, () => attempt.abort(late));
-    try {
-      const duplex = await this.#options.connect(attempt.signal);
-      if (!this.#closed) {
-        return this.#connection = new Wire(duplex, this.#clock, { backlogBytesMax: Infinity });
-      }
-      duplex.close(); // it was there already when the attempt was given up
-      return null;
-    } catch (error) {
-      this.#lastProblem = errorMessage(error);
-      return null;
-    } finally {
-      cancel();
-    }
-  }
-
-  /** The first reply. If it is a welcome, all that waits is sent, in the order in which it came. */
-  #welcome(type: number, wire: Wire, bytes: Bytes, start: number, end: number): void {
-    if (type === FrameType.refused) throw new RangeError(decodeText(bytes, start, end));
-    if (type !== FrameType.welcome) {
-      throw new RangeError(`First reply has type ${type}, expected ${FrameType.welcome}`);
-    }
-    this.#up = true;
+  /** All that waits, in the order in which it came. */
+  #sendAll(wire: Wire): void {
     for (const [id, pending] of this.#pending) send(wire, id, pending);
   }
 
-  /** @throws {RangeError} The node refuses the link, or the reply does not fit its request. */
+  /** @throws {RangeError} The reply does not fit its request. */
   #receive(type: number, id: number, bytes: Bytes, start: number, end: number): void {
-    if (type === FrameType.refused && id === 0) throw new RangeError(decodeText(bytes, start, end));
     const pending = this.#pending.get(id);
     if (pending === undefined) return; // given up meanwhile
     if (type === FrameType.refused || type === FrameType.full) {
@@ -363,31 +268,18 @@ export class Link implements KeyValue {
     if (this.#pending.delete(id)) this.#pendingTextLength -= pending.textLength;
   }
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#clock.after(ms, resolve);
-      this.#stopWaiting = () => {
-        cancel();
-        resolve();
-      };
-    });
-  }
-
   /** From now on nothing waits for a node that is down; what a node that is up owes is awaited. */
   drain(): void {
     this.#draining = true;
-    if (!this.#up) this.#failAll();
+    if (!this.up) this.#failAll();
   }
 
   /** Gives up what waits and closes the connection. */
   async close(): Promise<void> {
-    this.drain();
     this.#closed = true;
-    this.#stopWaiting();
     this.#cancelSweep?.();
     this.#failAll();
-    this.#connection?.close();
-    await this.#ended;
+    await this.#connection.close();
   }
 
   #failAll(): void {

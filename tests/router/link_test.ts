@@ -129,6 +129,23 @@ Deno.test("Link gives up a request at its deadline, and says of whom it is", asy
     `Node "n1" at test:1 did not answer within ${REQUEST_TIMEOUT_MS} ms`,
   );
   await reading; // a connection that is silent for so long is given up as well
+  await until(() => !link.up, "the link is down");
+  link.drain();
+  const problem = `it said nothing for ${REQUEST_TIMEOUT_MS} ms`;
+  await assertRejects(() => link.get("k"), UnavailableError, `the router stops (${problem})`);
+  await link.close();
+});
+
+Deno.test("Link gives up a connection that is accepted and never welcome", async () => {
+  const { clock, link, attempt } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  await turns(5);
+  clock.advance(REQUEST_TIMEOUT_MS);
+  await attempt();
+  const problem = `is down (it said nothing for ${REQUEST_TIMEOUT_MS} ms)`;
+  await assertRejects(() => link.get("k"), UnavailableError, problem);
+  far.close();
   await link.close();
 });
 

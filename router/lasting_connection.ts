@@ -1,0 +1,188 @@
+/**
+ * A connection from the router to a node, which is opened again whenever it breaks:
+ *
+ *     connecting ──accepted──▶ greeting ──welcome──▶ up
+ *      ▲      │                   │                   │
+ *      │      └──── failed ───────┴──────▶ waiting ◀──┘
+ *      └──────────── backoff ─────────────────┘
+ *
+ * A node that is silent when it should speak has failed. What is asked and answered while the
+ * connection is up is left to its owner.
+ *
+ * @module
+ */
+import type { Clock } from "../lib/clock.ts";
+import { errorMessage } from "../lib/error_message.ts";
+import {
+  CONNECT_TIMEOUT_MS,
+  RECONNECT_MS_MAX,
+  RECONNECT_MS_MIN,
+  REQUEST_TIMEOUT_MS,
+} from "../lib/limits.ts";
+import { decodeText, encodeHello, FrameType } from "../lib/link_protocol.ts";
+import { type Duplex, type FrameHandler, Wire } from "../lib/wire.ts";
+
+export interface LastingConnectionOptions {
+  /** Whom to greet: another node does not welcome it. */
+  readonly nodeId: string;
+  /** Opens a stream to the node's link port, unless it is aborted before. */
+  readonly connect: (signal: AbortSignal) => Promise<Duplex>;
+  readonly clock: Clock;
+  /** From 0 up to 1, for the jitter of the backoff. */
+  readonly random: () => number;
+}
+
+/** Who uses a connection. */
+export interface ConnectionOwner {
+  /** It is up: what is sent on `wire` reaches the node. */
+  readonly onUp: (wire: Wire) => void;
+  /** A reply came. If it throws a `RangeError`, it was none, and the connection is opened anew. */
+  readonly onReply: FrameHandler;
+  /** It was up, and is not any more. */
+  readonly onDown: () => void;
+}
+
+/** See the module's own comment. Begins at once, and lasts until {@linkcode close}. */
+export class LastingConnection {
+  readonly #options: LastingConnectionOptions;
+  readonly #owner: ConnectionOwner;
+  readonly #clock: Clock;
+  /** Null while none is open; up once the node has welcomed it. */
+  #wire: Wire | null = null;
+  #isUp = false;
+  #downSinceMs: number;
+  #heardAtMs = 0;
+  #problem = "it was not reached yet";
+  #closed = false;
+  /** Ends what is waited for between two connections. */
+  #stopWaiting = () => {};
+  /** Ends a connection to a node that says nothing. */
+  #giveUp = () => {};
+  readonly #ended: Promise<void>;
+
+  constructor(options: LastingConnectionOptions, owner: ConnectionOwner) {
+    this.#options = options;
+    this.#owner = owner;
+    this.#clock = options.clock;
+    this.#downSinceMs = this.#clock.monotonic();
+    this.#ended = this.#run();
+  }
+
+  /** What to send on; null while it is not up. */
+  get wire(): Wire | null {
+    return this.#isUp ? this.#wire : null;
+  }
+
+  /** Why it was not up when it was last tried, or is not any more. */
+  get problem(): string {
+    return this.#problem;
+  }
+
+  /** Whether it has been down for longer than a request may wait. */
+  isDownForLong(nowMs: number): boolean {
+    return !this.#isUp && nowMs - this.#downSinceMs > REQUEST_TIMEOUT_MS;
+  }
+
+  /** Opens another one if the node has said nothing for as long as a request may wait. */
+  replaceIfSilent(nowMs: number): void {
+    if (this.#isUp && nowMs - this.#heardAtMs >= REQUEST_TIMEOUT_MS) this.#giveUp();
+  }
+
+  /** Resolves when it is closed. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopWaiting();
+    this.#wire?.close();
+    await this.#ended;
+  }
+
+  /** Connects, again and again, until it is closed. */
+  async #run(): Promise<void> {
+    let attempt = 0;
+    while (!this.#closed) {
+      if (await this.#connectOnce()) attempt = 0;
+      if (this.#closed) break;
+      const delay = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** attempt++);
+      await this.#pause(delay * (0.5 + this.#options.random() / 2));
+    }
+  }
+
+  /** One connection, from its opening to its end. True if it was up. */
+  async #connectOnce(): Promise<boolean> {
+    const wire = await this.#open();
+    if (wire === null) return false;
+    let problem = "the connection ended";
+    this.#giveUp = () => {
+      problem = `it said nothing for ${REQUEST_TIMEOUT_MS} ms`;
+      wire.close();
+    };
+    const cancel = this.#clock.after(REQUEST_TIMEOUT_MS, this.#giveUp);
+    encodeHello(wire.beginFrame(FrameType.hello, 0), this.#options.nodeId);
+    wire.endFrame();
+    try {
+      await wire.read((type, id, bytes, start, end) => {
+        this.#heardAtMs = this.#clock.monotonic();
+        if (type === FrameType.refused && id === 0) {
+          throw new RangeError(decodeText(bytes, start, end)); // the node ends the connection
+        }
+        if (this.#isUp) return this.#owner.onReply(type, id, bytes, start, end);
+        cancel();
+        this.#welcome(type, wire);
+      });
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      problem = error.message;
+    } finally {
+      cancel();
+      wire.close();
+      this.#wire = null;
+    }
+    this.#problem = problem;
+    if (!this.#isUp) return false;
+    this.#isUp = false;
+    this.#downSinceMs = this.#clock.monotonic();
+    this.#owner.onDown();
+    return true;
+  }
+
+  async #open(): Promise<Wire | null> {
+    const attempt = new AbortController();
+    this.#stopWaiting = () => attempt.abort();
+    // A machine that is gone refuses nothing: the system would wait for it for minutes, and longer
+    // after each packet that is lost, even when it is back.
+    const late = new Error(`it accepted no connection within ${CONNECT_TIMEOUT_MS} ms`);
+    const cancel = this.#clock.after(CONNECT_TIMEOUT_MS, () => attempt.abort(late));
+    try {
+      const duplex = await this.#options.connect(attempt.signal);
+      if (!this.#closed) {
+        return this.#wire = new Wire(duplex, this.#clock, { backlogBytesMax: Infinity });
+      }
+      duplex.close(); // it was there already when the attempt was given up
+      return null;
+    } catch (error) {
+      this.#problem = errorMessage(error);
+      return null;
+    } finally {
+      cancel();
+    }
+  }
+
+  /** @throws {RangeError} The first reply is not a welcome. */
+  #welcome(type: number, wire: Wire): void {
+    if (type !== FrameType.welcome) {
+      throw new RangeError(`First reply has type ${type}, expected ${FrameType.welcome}`);
+    }
+    this.#isUp = true;
+    this.#owner.onUp(wire);
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(ms, resolve);
+      this.#stopWaiting = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
