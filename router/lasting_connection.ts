@@ -2,12 +2,12 @@
  * A connection from the router to a node, which is opened again whenever it breaks:
  *
  *     connecting ──accepted──▶ greeting ──welcome──▶ up
- *      ▲      │                   │                   │
- *      │      └──── failed ───────┴──────▶ waiting ◀──┘
- *      └──────────── backoff ─────────────────┘
+ *      ▲   │                       │                 │
+ *      │   └─── failed ────────────┴───▶ waiting ◀───┘
+ *      └──────── backoff ───────────────────┘
  *
  * A node that is silent when it should speak has failed. What is asked and answered while the
- * connection is up is left to its owner.
+ * connection is up is the business of who uses it.
  *
  * @module
  */
@@ -32,11 +32,11 @@ export interface LastingConnectionOptions {
   readonly random: () => number;
 }
 
-/** Who uses a connection. */
-export interface ConnectionOwner {
-  /** It is up: what is sent on `wire` reaches the node. */
+/** Called when something happens to a connection. */
+export interface ConnectionEvents {
+  /** It is up, and requests may be sent on `wire`. */
   readonly onUp: (wire: Wire) => void;
-  /** A reply came. If it throws a `RangeError`, it was none, and the connection is opened anew. */
+  /** A reply came. Throws a `RangeError` if it is not one: the connection is opened anew. */
   readonly onReply: FrameHandler;
   /** It was up, and is not any more. */
   readonly onDown: () => void;
@@ -45,7 +45,7 @@ export interface ConnectionOwner {
 /** See the module's own comment. Begins at once, and lasts until {@linkcode close}. */
 export class LastingConnection {
   readonly #options: LastingConnectionOptions;
-  readonly #owner: ConnectionOwner;
+  readonly #events: ConnectionEvents;
   readonly #clock: Clock;
   /** Null while none is open; up once the node has welcomed it. */
   #wire: Wire | null = null;
@@ -60,9 +60,9 @@ export class LastingConnection {
   #giveUp = () => {};
   readonly #ended: Promise<void>;
 
-  constructor(options: LastingConnectionOptions, owner: ConnectionOwner) {
+  constructor(options: LastingConnectionOptions, events: ConnectionEvents) {
     this.#options = options;
-    this.#owner = owner;
+    this.#events = events;
     this.#clock = options.clock;
     this.#downSinceMs = this.#clock.monotonic();
     this.#ended = this.#run();
@@ -125,7 +125,7 @@ export class LastingConnection {
         if (type === FrameType.refused && id === 0) {
           throw new RangeError(decodeText(bytes, start, end)); // the node ends the connection
         }
-        if (this.#isUp) return this.#owner.onReply(type, id, bytes, start, end);
+        if (this.#isUp) return this.#events.onReply(type, id, bytes, start, end);
         cancel();
         this.#welcome(type, wire);
       });
@@ -141,7 +141,7 @@ export class LastingConnection {
     if (!this.#isUp) return false;
     this.#isUp = false;
     this.#downSinceMs = this.#clock.monotonic();
-    this.#owner.onDown();
+    this.#events.onDown();
     return true;
   }
 
@@ -173,7 +173,7 @@ export class LastingConnection {
       throw new RangeError(`First reply has type ${type}, expected ${FrameType.welcome}`);
     }
     this.#isUp = true;
-    this.#owner.onUp(wire);
+    this.#events.onUp(wire);
   }
 
   #pause(ms: number): Promise<void> {

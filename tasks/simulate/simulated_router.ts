@@ -76,12 +76,13 @@ export class SimulatedRouter {
     this.#world.time.schedule(downMs, () => this.start());
   }
 
-  /** Stops the process as SIGTERM does, and starts the next one. */
+  /** Stops the process, and starts the next one. */
   async restart(): Promise<void> {
     await this.stop();
     this.start();
   }
 
+  /** Stops the process as SIGTERM does, but for the moment in which nodes may still answer. */
   async stop(): Promise<void> {
     const process = this.#process;
     if (process === null) return;
