@@ -7,7 +7,6 @@ import {
   UnavailableError,
 } from "../../lib/key_value.ts";
 import {
-  CONNECT_TIMEOUT_MS,
   LINK_BACKLOG_BYTES_MAX,
   PROBE_TIMEOUT_MS,
   REQUEST_TIMEOUT_MS,
@@ -21,6 +20,7 @@ import { ManualClock } from "../manual_clock.ts";
 import { MemoryNode } from "../memory_cluster.ts";
 import { pipe } from "../../tasks/simulate/pipe.ts";
 import { until } from "../until.ts";
+import { handOut } from "./hand_out.ts";
 
 function put(seq: number, key = "k", value = "v") {
   return { kind: CommandKind.put, client: "c", seq, key, value };
@@ -29,29 +29,9 @@ function put(seq: number, key = "k", value = "v") {
 /** A link whose connections the test hands out. */
 function setUp(nodeId = "n1", options: { firstId?: number } = {}) {
   const clock = new ManualClock();
-  const asked: { accept: (duplex: Duplex) => void; refuse: () => void }[] = [];
-  const link = new Link({
-    nodeId,
-    address: "test:1",
-    connect: (signal) =>
-      new Promise((accept, reject) => {
-        const refuse = () => reject(new Deno.errors.ConnectionRefused("Refused"));
-        signal.addEventListener("abort", () => reject(signal.reason));
-        asked.push({ accept, refuse });
-      }),
-    clock,
-    random: () => 0,
-    ...options,
-  });
-  /** The next attempt to connect; lets the backoff pass. */
-  const attempt = async () => {
-    const asksNow = () => {
-      clock.advance(20);
-      return asked.length > 0;
-    };
-    if (asked.length === 0) await until(asksNow, "the link connects");
-    return asked.shift()!;
-  };
+  const { connect, attempt } = handOut(clock);
+  const random = () => 0;
+  const link = new Link({ nodeId, address: "test:1", connect, clock, random, ...options });
   return { clock, link, attempt };
 }
 
@@ -133,19 +113,6 @@ Deno.test("Link gives up a request at its deadline, and says of whom it is", asy
   link.drain();
   const problem = `it said nothing for ${REQUEST_TIMEOUT_MS} ms`;
   await assertRejects(() => link.get("k"), UnavailableError, `the router stops (${problem})`);
-  await link.close();
-});
-
-Deno.test("Link gives up a connection that is accepted and never welcome", async () => {
-  const { clock, link, attempt } = setUp();
-  const [near, far] = pipe();
-  (await attempt()).accept(near);
-  await turns(5);
-  clock.advance(REQUEST_TIMEOUT_MS);
-  await attempt();
-  const problem = `is down (it said nothing for ${REQUEST_TIMEOUT_MS} ms)`;
-  await assertRejects(() => link.get("k"), UnavailableError, problem);
-  far.close();
   await link.close();
 });
 
@@ -358,14 +325,6 @@ function narrowPipe(bytesMax: number): [Duplex, Duplex] {
   return [end(0, 1), end(1, 0)];
 }
 
-Deno.test("Link that closes in the turn in which it has connected lets the node go", async () => {
-  const { link, attempt } = setUp();
-  const [near, far] = pipe();
-  (await attempt()).accept(near);
-  await link.close();
-  assertEquals(await far.read(new Uint8Array(1)), null);
-});
-
 Deno.test("Link gives no request the id 0, which means the link itself", async () => {
   const { clock, link, attempt } = setUp("n1", { firstId: 0xffff_ffff });
   const [near, far] = pipe();
@@ -430,42 +389,6 @@ Deno.test("Link drops a connection on which something else than replies arrives"
     await link.close();
     await node.stop();
   }
-});
-
-Deno.test("Link waits longer after each failure, and never longer than its bound", async () => {
-  const clock = new ManualClock();
-  const attempts: number[] = [];
-  const link = new Link({
-    nodeId: "n1",
-    address: "test:1",
-    connect: () => {
-      attempts.push(clock.monotonic());
-      return Promise.reject(new Deno.errors.ConnectionRefused("Refused"));
-    },
-    clock,
-    random: () => 1,
-  });
-  for (let i = 0; i < 2000; i++) {
-    clock.advance(1);
-    await Promise.resolve();
-    await Promise.resolve();
-    await Promise.resolve();
-  }
-  const pauses = attempts.slice(1).map((at, i) => Math.round((at - attempts[i]) / 10) * 10);
-  assertEquals(pauses.slice(0, 6), [20, 40, 80, 100, 100, 100]);
-  await link.close();
-});
-
-Deno.test("Link gives up an attempt to connect that nobody answers, and tries again", async () => {
-  const { clock, link, attempt } = setUp();
-  await attempt();
-  clock.advance(CONNECT_TIMEOUT_MS);
-  await attempt();
-  const problem = `accepted no connection within ${CONNECT_TIMEOUT_MS} ms`;
-  const failed = assertRejects(() => link.get("k"), UnavailableError, problem);
-  clock.advance(REQUEST_TIMEOUT_MS);
-  await failed;
-  await link.close();
 });
 
 Deno.test("Link that has sent a write twice does not trust the refusal of one copy", async () => {
