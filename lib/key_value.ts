@@ -80,8 +80,9 @@ export class UnavailableError extends Error {
 }
 
 /**
- * The owner of the key has no room for this write: it was not applied and will not be. The same
- * command may be sent again when there is room.
+ * The owner of the key has no room for this write: it was not applied and will not be, unless an
+ * earlier copy of it, which got no answer, is still on its way. The same command may be sent again
+ * when there is room.
  */
 export class InsufficientStorageError extends Error {
   override name = "InsufficientStorageError";
