@@ -60,8 +60,8 @@ function route(
 ): MaybePromise<Response> {
   const { url, method } = request;
   const pathStart = url.indexOf("/", url.indexOf("//") + 2);
-  const queryStart = url.indexOf("?", pathStart);
-  const path = url.slice(pathStart, queryStart < 0 ? undefined : queryStart);
+  const queryStart = url.indexOf("?"); // before any slash if the target is a host and a query
+  const path = pathStart < 0 ? "" : url.slice(pathStart, queryStart < 0 ? undefined : queryStart);
   const allowed = ALLOWED_METHOD[path];
   if (allowed === undefined) {
     const known = Object.keys(ALLOWED_METHOD).join(", ");
