@@ -26,9 +26,9 @@ export class AcceptFailures {
   }
 
   /**
-   * Reports a failure, unless another was reported not long ago. Resolves when to try again: at once
-   * after a client that was gone before it was accepted, so that such clients cannot keep others
-   * out.
+   * Reports a failure, unless another was reported not long ago. Resolves when to try again: at
+   * once after a client that was gone before it was accepted, so that such clients cannot keep
+   * others out.
    */
   pause(error: unknown): Promise<void> {
     if (isOfClient(error)) return Promise.resolve();

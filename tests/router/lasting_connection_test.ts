@@ -48,7 +48,7 @@ Deno.test("LastingConnection waits longer after each failure, up to its bound", 
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("LastingConnection gives up an attempt that nobody answers, and tries again", async () => {
+Deno.test("LastingConnection gives up an attempt that nobody answers, for another", async () => {
   const { clock, connection, attempt, happened } = setUp();
   await attempt();
   clock.advance(CONNECT_TIMEOUT_MS);
@@ -76,7 +76,7 @@ Deno.test("LastingConnection gives up a node that accepts and says nothing", asy
   await connection.close();
 });
 
-Deno.test("LastingConnection that closes in the turn in which it is accepted is closed", async () => {
+Deno.test("LastingConnection that closes in the turn in which it is there is closed", async () => {
   const { clock, connection, attempt } = setUp();
   const [near, far] = pipe();
   (await attempt()).accept(near);
@@ -85,7 +85,7 @@ Deno.test("LastingConnection that closes in the turn in which it is accepted is 
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("LastingConnection is up between the welcome and what ends it, and says why", async () => {
+Deno.test("LastingConnection is up from the welcome to its end, and says why it ended", async () => {
   const { clock, connection, attempt, happened } = setUp();
   const ends: [type: number, id: number, text: string, problem: string][] = [
     [FrameType.json, 1, "{", "Reply is not JSON"],
