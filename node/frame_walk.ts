@@ -45,7 +45,7 @@ export interface BrokenStretch {
   readonly reason: string;
   /** What the frame there says it is, if its header is intact. */
   readonly claim: FrameHeader | null;
-  /** A sector in it is all zeros: at the end of a log, a batch that was never finished. */
+  /** A sector of the frame is all zeros: at the end of a log, a batch that was never finished. */
   readonly isTorn: boolean;
 }
 
@@ -65,29 +65,33 @@ export function* walkFrames(bytes: Uint8Array): Generator<IntactFrame | BrokenSt
     const header = decodeFrameHeader(bytes, offset);
     if (header === null) {
       const next = nextFrame(bytes, offset, end);
-      yield brokenStretch(bytes, offset, next, null);
+      yield brokenStretch(bytes, offset, offset + SECTOR_BYTES, null);
       chains = chainsAfter(bytes, offset, next, chains);
       offset = next;
       continue;
     }
     const next = offset + frameBytes(header.bodyLength);
     const isWhole = next <= bytes.length;
+    isSealed = header.kind === FrameKind.seal;
     if (isWhole && chains.some((chain) => bodyMatches(bytes, offset, header, chain))) {
       const body = new Uint8Array(header.bodyLength);
       copyBody(bytes, offset, header.bodyLength, body);
       yield { header, offset, body };
+      offset = next;
     } else {
-      yield brokenStretch(bytes, offset, Math.min(next, bytes.length), header);
+      const claimedEnd = Math.min(next, bytes.length);
+      yield brokenStretch(bytes, offset, claimedEnd, header);
+      // Not blindly to where it ends: out of its place, it says nothing of what follows it here.
+      offset = nextFrame(bytes, offset, claimedEnd);
     }
-    isSealed = header.kind === FrameKind.seal;
     chains = [header.bodyChecksum];
-    offset = next;
   }
   // Zeros follow the last frame, always: a file that ends before them was cut off.
   const isCut = !isSealed && offset + SECTOR_BYTES > bytes.length;
   if (isCut) yield { header: null, offset, reason: "file ends", claim: null, isTorn: false };
 }
 
+/** `end` is that of the frame, as far as it is known: without a header, that of its first sector. */
 function brokenStretch(
   bytes: Uint8Array,
   offset: number,

@@ -239,17 +239,23 @@ class Salvager {
   }
 
   #note(name: string, { offset, reason, claim, isTorn }: BrokenStretch): void {
-    const last = claim === null ? null : claim.firstIndex + claim.count - 1;
+    // After a seal there is a segment more, with who knows how many.
+    const isEnd = claim !== null && claim.kind !== FrameKind.seal;
+    const last = isEnd ? claim.firstIndex + claim.count - 1 : null;
     this.#fault(`${reason}: ${name} at byte ${offset}`, last, isTorn);
   }
 
-  /** The first reason counts, and the last record. */
+  /**
+   * The first reason counts, and the last record, if all of them know one. Torn is only what nothing
+   * else comes before or after.
+   */
   #fault(reason: string, last: number | null = null, isTorn = false): void {
     const before = this.#wrong;
+    const isKnown = last !== null && before?.last !== null;
     this.#wrong = {
       reason: before?.reason ?? reason,
-      last,
-      isTorn: isTorn && before?.isTorn !== false,
+      last: isKnown ? Math.max(last, before?.last ?? 0) : null,
+      isTorn: isTorn && before === null,
     };
   }
 
@@ -280,9 +286,12 @@ class Salvager {
     this.#unfinished = null;
   }
 
+  /** A frame out of its place may say of a record long before that it is the last. */
   #lose(last: number | null): void {
+    const first = this.#nextIndex;
+    const known = last !== null && last >= first ? last : null;
     const reason = this.#wrong?.reason ?? this.#unfinished ?? "segment is missing";
-    this.#lost.push({ first: this.#nextIndex, last, reason });
-    this.#nextIndex = Math.max(this.#nextIndex, (last ?? 0) + 1);
+    this.#lost.push({ first, last: known, reason });
+    this.#nextIndex = (known ?? first - 1) + 1;
   }
 }

@@ -4,7 +4,7 @@ import { CommandKind, Outcome } from "../../lib/key_value.ts";
 import { checkDirectory } from "../../node/check.ts";
 import { DamageError } from "../../node/damage.ts";
 import { scanDirectory } from "../../node/directory_scan.ts";
-import { segmentName, snapshotName } from "../../node/log_format.ts";
+import { Mark, segmentName, snapshotName } from "../../node/log_format.ts";
 import { Replay } from "../../node/replay.ts";
 import { type LostRange, salvage } from "../../node/salvage.ts";
 import { stateHash } from "../../node/state_hash.ts";
@@ -162,6 +162,41 @@ Deno.test("salvage() takes a torn last batch for what it is: never acknowledged"
   bytes.fill(0, 6 * 512, 7 * 512);
   const { lost, lastIndex } = await save(disk);
   assertEquals([lost, lastIndex], [[], 17]);
+});
+
+Deno.test("salvage() names a record that is damaged before a torn last batch", async () => {
+  const whole = await threeSegments({ withSnapshot: false });
+  const torn = 6 * 512; // the last batch, of which no header was written
+  for (const byte of [9, 100]) {
+    const disk = whole.copy();
+    const bytes = disk.bytes(pathOf(segmentName(13)));
+    bytes.copyWithin(torn + 512, torn, torn + 512);
+    bytes.fill(0, torn, torn + 512);
+    bytes[torn + 512] = Mark.body;
+    assertEquals((await save(disk.copy())).lost, [], "before the damage");
+    bytes[torn - 512 + byte] ^= 1;
+    const { lost } = await save(disk);
+    assertEquals(lost.map(({ first }) => first), [17], `byte ${byte}`);
+  }
+});
+
+Deno.test("salvage() names what is lost with frames out of their places", async () => {
+  const whole = await threeSegments({ withSnapshot: false });
+  const name = segmentName(13);
+  const sectors = whole.bytes(pathOf(name)).length / 512;
+  for (let to = 1; to < sectors; to++) {
+    for (let from = 0; from < to; from++) {
+      const disk = whole.copy();
+      const bytes = disk.bytes(pathOf(name));
+      const sector = bytes.slice(to * 512, (to + 1) * 512);
+      bytes.copyWithin(to * 512, from * 512, (from + 1) * 512);
+      bytes.set(sector, from * 512);
+      const { lost } = await save(disk);
+      const context = `sectors ${from} and ${to} swapped`;
+      assertEquals(await salvagedHash(disk), await hashWithout(whole, lost), context);
+      assert(lost.every(({ first, last }) => last === null || last >= first), context);
+    }
+  }
 });
 
 Deno.test("salvage() loses a record that cannot be read and the rest of its batch", async () => {
