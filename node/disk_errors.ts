@@ -29,6 +29,7 @@ export async function synced(sync: Promise<void>): Promise<void> {
  */
 export function asRefusal(error: unknown): Refusal | null {
   if (isRefusal(error)) return error;
+  if (error instanceof SyncError) return null; // its message may read like one of those below
   const options = { cause: error };
   const rest = `(${errorMessage(error)}): the write was not applied, and may be sent again later`;
   if (isOutOfSpace(error)) return new InsufficientStorageError(`Disk is full ${rest}`, options);
