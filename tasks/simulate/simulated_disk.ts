@@ -255,6 +255,7 @@ export class SimulatedDisk implements Disk {
   }
 
   #handle(path: string, content: Content): DiskFile {
+    let isLocking = false;
     return {
       size: async () => {
         await this.#begin("size", path);
@@ -279,11 +280,12 @@ export class SimulatedDisk implements Disk {
         content.sync();
       },
       tryLock() {
-        if (content.locked) return false;
-        return content.locked = true;
+        if (content.locked) return isLocking;
+        return content.locked = isLocking = true;
       },
       close: () => {
-        if (!this.#abandoned) content.locked = false;
+        if (isLocking && !this.#abandoned) content.locked = false;
+        isLocking = false;
       },
     };
   }

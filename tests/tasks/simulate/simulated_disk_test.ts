@@ -106,6 +106,19 @@ Deno.test("SimulatedDisk.flipBack() restores a bit unless it was written over", 
   assertEquals(sectorsOf(disk), [0, 7]);
 });
 
+Deno.test("SimulatedDisk keeps a lock until who has it closes the file, or is gone", async () => {
+  const { disk, file } = await setUp(1);
+  assertEquals(file.tryLock(), true);
+  const other = await disk.open(PATH, "read");
+  assertEquals(other.tryLock(), false);
+  other.close();
+  const third = await disk.open(PATH, "read");
+  assertEquals(third.tryLock(), false);
+  file.close();
+  assertEquals(third.tryLock(), true);
+  assertEquals((await disk.handOver().open(PATH, "read")).tryLock(), true);
+});
+
 Deno.test("SimulatedDisk does nothing for a process that is gone", async () => {
   const { disk, file } = await setUp(1);
   const after = disk.handOver();
