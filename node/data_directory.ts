@@ -18,7 +18,7 @@ const MARKER_BYTES_MAX = 256;
 /** How long a process waits for the lock: who only looks, see `isLocked`, has it for a moment. */
 const LOCK_TRIES_MAX = 20;
 const LOCK_RETRY_MS = 10;
-/** The owner that a marker of zeros names. */
+/** The owner that a marker of zeros names: a log was durable, which knows whose it is. */
 const UNKNOWN = "";
 
 export interface OpenDataDirectoryOptions {
@@ -104,9 +104,18 @@ function markerOf(nodeId: string): string {
   return `${text}, crc32 ${crc32(text).toString(16).padStart(8, "0")}\n`;
 }
 
-/** What a marker was before it had a checksum; the next start writes it again with one. */
 function plainMarkerOf(nodeId: string): string {
   return `sixpaths node ${nodeId}, data format 1`;
+}
+
+/**
+ * What a marker may be. It once had no checksum; the next start writes it again with one. A power
+ * failure may then leave the size of the old one and the bytes of the new one, or the other way
+ * round, with zeros behind.
+ */
+function markersOf(nodeId: string): string[] {
+  const plain = plainMarkerOf(nodeId);
+  return [markerOf(nodeId), `${plain}\n`, `${plain},`];
 }
 
 /**
@@ -118,17 +127,16 @@ async function readMarker(file: DiskFile, path: string): Promise<string | null> 
   if (length === 0) return null;
   const bytes = readBytes(file, 0, Math.min(length, MARKER_BYTES_MAX));
   if (bytes.every((byte) => byte === 0)) return UNKNOWN;
-  const text = new TextDecoder().decode(bytes);
+  const text = new TextDecoder().decode(bytes).replace(/\0+$/, "");
   const nodeId = /^sixpaths node ([\w-]+), /.exec(text)?.[1];
-  if (nodeId !== undefined && [markerOf(nodeId), `${plainMarkerOf(nodeId)}\n`].includes(text)) {
-    return nodeId;
-  }
+  if (nodeId !== undefined && markersOf(nodeId).includes(text)) return nodeId;
   const expected = JSON.stringify(markerOf("…"));
   throw new DamageError(path, 0, `content is ${JSON.stringify(text)}, expected ${expected}`);
 }
 
 /**
- * Whose directory it is, by its marker; null if that does not say.
+ * Whose directory it is, by its marker; `""` if that says only that it has held a log, null if it
+ * does not even say that.
  *
  * @throws {DamageError} The marker is not what was written.
  */
@@ -137,7 +145,7 @@ export async function checkMarker(disk: Disk, directory: string): Promise<string
   const path = join(directory, MARKER_NAME);
   const file = await disk.open(path, "read");
   try {
-    return await readMarker(file, path) || null;
+    return await readMarker(file, path);
   } finally {
     file.close();
   }

@@ -74,6 +74,28 @@ Deno.test("openDataDirectory() takes a marker without a checksum, and gives it o
   assertEquals(new TextDecoder().decode(disk.bytes(MARKER)), marked);
 });
 
+Deno.test("openDataDirectory() knows a marker that got its checksum only in part", async () => {
+  const old = "sixpaths node n1, data format 1\n";
+  const written = new SimulatedDisk();
+  {
+    using directory = await open(written);
+    await directory.markExisting();
+  }
+  const oldBytes = written.copy();
+  oldBytes.bytes(MARKER).fill(0);
+  oldBytes.bytes(MARKER).set(new TextEncoder().encode(old));
+  const oldSize = written.copy();
+  oldSize.cut(MARKER, old.length);
+  for (const disk of [oldBytes, oldSize]) {
+    {
+      using directory = await open(disk);
+      assertEquals(directory.existing, true);
+      await directory.markExisting();
+    }
+    assertEquals(disk.bytes(MARKER), written.bytes(MARKER));
+  }
+});
+
 Deno.test("openDataDirectory() takes over a marker that never reached the disk", async () => {
   const disk = (await failedSync()).handOver(() => true);
   assertEquals(disk.bytes(MARKER).some((byte) => byte !== 0), false);
