@@ -4,7 +4,7 @@
  * @module
  */
 import { DamageError } from "./damage.ts";
-import { checkMarker } from "./data_directory.ts";
+import { checkMarker, isLocked } from "./data_directory.ts";
 import type { Disk } from "./disk.ts";
 import {
   type DirectoryScan,
@@ -36,8 +36,24 @@ export interface CheckReport {
   readonly damage: DamageError | null;
 }
 
-/** Reads all of `directory`. Damage is reported, not thrown. */
+/**
+ * Reads all of `directory`. Damage is reported, not thrown.
+ *
+ * Beside a node, a file may change or go while it is read, and then look damaged: there, damage is
+ * what two readings find alike.
+ */
 export async function checkDirectory(disk: Disk, directory: string): Promise<CheckReport> {
+  for (let before = "";;) {
+    const wasInUse = await isLocked(disk, directory);
+    const report = await readReport(disk, directory);
+    const damages = [...report.passedOver, report.damage].join("\n");
+    if (damages === "" || damages === before) return report;
+    if (!wasInUse && !await isLocked(disk, directory)) return report;
+    before = damages;
+  }
+}
+
+async function readReport(disk: Disk, directory: string): Promise<CheckReport> {
   const replay = new Replay({ hashKey: [0, 0] });
   const found = { snapshot: null as SnapshotScan | null, segments: [] as SegmentScan[] };
   const visitor: ScanVisitor = {
@@ -58,7 +74,7 @@ export async function checkDirectory(disk: Disk, directory: string): Promise<Che
   }
   const { records, shard: { store, sessions } } = replay;
   return {
-    nodeId: scan?.nodeId ?? nodeId,
+    nodeId: scan?.nodeId ?? (nodeId || null),
     ...found,
     passedOver: scan?.passedOver ?? [],
     records,
@@ -69,7 +85,7 @@ export async function checkDirectory(disk: Disk, directory: string): Promise<Che
   };
 }
 
-/** Reads the data of the node that the marker names; null if there is neither data nor a name. */
+/** Reads the data that the marker stands for; null if there is neither data nor a marker. */
 async function scanDataOf(
   nodeId: string | null,
   disk: Disk,
@@ -78,7 +94,7 @@ async function scanDataOf(
 ): Promise<DirectoryScan | null> {
   const scan = await scanDirectory(disk, directory, visitor);
   if (scan === null && nodeId !== null) throw missingLog(directory);
-  if (scan !== null && nodeId !== null && scan.nodeId !== nodeId) {
+  if (scan !== null && nodeId && scan.nodeId !== nodeId) {
     throw new DamageError(directory, 0, `log is of node "${scan.nodeId}", marker of "${nodeId}"`);
   }
   return scan;

@@ -164,7 +164,7 @@ class Salvager {
 
   async #readMarker(): Promise<string | null> {
     try {
-      return await checkMarker(this.#disk, this.#directory);
+      return await checkMarker(this.#disk, this.#directory) || null;
     } catch (error) {
       if (error instanceof DamageError) return null;
       throw error;

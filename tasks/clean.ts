@@ -85,13 +85,13 @@ async function requireRemovable({ id, data }: NodeConfig): Promise<void> {
     refuse(`no file "${MARKER_NAME}" is in it`);
   }
   // A marker that names nobody is left by a crash at the very first start.
-  const owner = await readOwner(data) ?? id;
+  const owner = await readOwner(data) || id;
   if (typeof owner !== "string") refuse(owner.message);
   else if (owner !== id) refuse(`it belongs to node "${owner}"`);
   if (await isLocked(realDisk, data)) refuse("the node is running");
 }
 
-/** The node that the marker names, null if it names none; or what is wrong with it. */
+/** The node that the marker names, nothing if it names none; or what is wrong with it. */
 async function readOwner(data: string): Promise<string | null | DamageError> {
   try {
     return await checkMarker(realDisk, data);

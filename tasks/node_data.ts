@@ -5,6 +5,8 @@
  */
 
 import { join } from "@std/path";
+import { checkDirectory } from "../node/check.ts";
+import { DamageError } from "../node/damage.ts";
 import { isLocked } from "../node/data_directory.ts";
 import { realDisk } from "../node/real_disk.ts";
 import { Failure } from "./subcommand.ts";
@@ -28,17 +30,23 @@ function isMissing(error: unknown): boolean {
 /**
  * Reads a directory that a node may be using.
  *
- * @throws {Failure} That node took a snapshot meanwhile, and removed what was to be read next.
+ * @throws {Failure} That node has changed it meanwhile, so what was to be read next is not there.
  */
 export async function readBesideNode<T>(directory: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
-    const isGone = error instanceof Deno.errors.NotFound;
-    if (!isGone || !await isLocked(realDisk, directory)) throw error;
-    const reason = "the node that uses it took a snapshot meanwhile, and removed older files";
+    if (!await isLocked(realDisk, directory) || !await isPassing(error, directory)) throw error;
+    const reason = "the node that uses it has changed its files meanwhile";
     throw new Failure(`Cannot read "${directory}": ${reason}; try again`, { cause: error });
   }
+}
+
+/** Whether an error says of a file only that it went or changed while it was read. */
+async function isPassing(error: unknown, directory: string): Promise<boolean> {
+  if (error instanceof Deno.errors.NotFound) return true;
+  if (!(error instanceof DamageError)) return false;
+  return (await checkDirectory(realDisk, directory)).damage?.message !== error.message;
 }
 
 /** Bytes of all files in the data directory of a node. */

@@ -5,10 +5,17 @@ import { CommandKind } from "../../lib/key_value.ts";
 import { checkDirectory } from "../../node/check.ts";
 import { DamageError } from "../../node/damage.ts";
 import { isLocked, openDataDirectory } from "../../node/data_directory.ts";
+import type { Disk } from "../../node/disk.ts";
 import { segmentName } from "../../node/log_format.ts";
 import { MemoryNode } from "../memory_cluster.ts";
 import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
-import { DIRECTORY, diskWithUnreadableRecord, openSmallNode, TOO_LARGE } from "./small_node.ts";
+import {
+  DIRECTORY,
+  diskWithUnreadableRecord,
+  openSmallNode,
+  TOO_LARGE,
+  write,
+} from "./small_node.ts";
 
 const SEGMENT = join("n1", segmentName(1));
 const MARKER = join("n1", "NODE");
@@ -78,9 +85,53 @@ Deno.test("checkDirectory() names an unreadable record, with which no node start
 });
 
 Deno.test("checkDirectory() knows that a log is missing", async () => {
-  const disk = await diskOfNode();
-  disk.files.delete(SEGMENT);
-  assertEquals((await checkDirectory(disk, "n1")).damage?.file, SEGMENT);
+  for (const marker of ["as it was written", "of zeros"]) {
+    const disk = await diskOfNode();
+    disk.files.delete(SEGMENT);
+    if (marker === "of zeros") disk.bytes(MARKER).fill(0);
+    assertEquals((await checkDirectory(disk, "n1")).damage?.file, SEGMENT, marker);
+    await assertRejects(() => openSmallNode(disk), DamageError, SEGMENT, marker);
+  }
+});
+
+/** The disk of a node as someone sees it for whom something happens before each read of the log. */
+function besideNode(disk: SimulatedDisk, happens: () => Promise<unknown>): Disk {
+  return {
+    list: (path) => disk.list(path),
+    makeDirectory: (path) => disk.makeDirectory(path),
+    rename: (from, to) => disk.rename(from, to),
+    remove: (path) => disk.remove(path),
+    syncDirectory: (path) => disk.syncDirectory(path),
+    async open(path, mode) {
+      if (path.endsWith(".log")) await happens();
+      return await disk.open(path, mode);
+    },
+  };
+}
+
+Deno.test("checkDirectory() takes nothing for damage that a node does meanwhile", async () => {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  await write(opened, 0, 3);
+  let cuts = 0;
+  const beside = besideNode(disk, async () => {
+    if (++cuts > 3) return;
+    await opened.log.cut();
+    await write(opened, 3 * cuts, 3 * cuts + 3);
+  });
+  const { damage, records } = await checkDirectory(beside, DIRECTORY);
+  assertEquals([damage, records], [null, 12]);
+});
+
+Deno.test("checkDirectory() reports damage beside a node that goes on", async () => {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  await write(opened, 0, 3);
+  disk.bytes(SEGMENT)[512 * 2 + 40] ^= 1;
+  let writes = 3;
+  const beside = besideNode(disk, () => write(opened, writes++, writes));
+  const { damage, records } = await checkDirectory(beside, DIRECTORY);
+  assertEquals([damage?.offset, records], [512 * 2, 1]);
 });
 
 Deno.test("checkDirectory() knows a marker with any bit flipped", async () => {
