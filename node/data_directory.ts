@@ -31,7 +31,7 @@ export interface OpenDataDirectoryOptions {
 export interface DataDirectory extends Disposable {
   /** Whether a log was ever durable in it: one that is missing now has been lost. */
   readonly existing: boolean;
-  /** Makes durable that there is a log, once there is, and whose. */
+  /** Makes durable that there is a log, and whose: from now on none starts without one. */
   markExisting(): Promise<void>;
 }
 

@@ -90,6 +90,8 @@ async function writeDirectory(
   replay: Replay,
 ): Promise<void> {
   using directory = await openDataDirectory(disk, to, nodeId, { clock, report });
+  // Before there is a log: no node starts with an empty one on what is written only in part.
+  await directory.markExisting();
   // A log of its own: no file of the damaged one can get into it unnoticed.
   const logId = randomBytes(new Uint8Array(16));
   const header = { firstIndex: lastIndex + 1, chain: 0, logId, nodeId };
@@ -97,7 +99,6 @@ async function writeDirectory(
   const segment = new Uint8Array(2 * SECTOR_BYTES);
   segment.set(encodeFileHeader(Mark.segment, header).sector);
   await createFile(disk, to, segmentName(lastIndex + 1), segment);
-  await directory.markExisting();
 }
 
 /** What keeps the salvager from saying that the records end here. */

@@ -35,6 +35,14 @@ function save(disk: SimulatedDisk) {
   });
 }
 
+/** Puts what was salvaged where the node's data was. */
+async function putInPlace(disk: SimulatedDisk): Promise<void> {
+  for (const name of await disk.list(DIRECTORY)) await disk.remove(pathOf(name));
+  for (const name of await disk.list(SALVAGED)) {
+    await disk.rename(`${SALVAGED}/${name}`, pathOf(name));
+  }
+}
+
 /** Records 1 to 18 in three segments, of which a snapshot may stand for the first. */
 async function threeSegments(options: { withSnapshot: boolean }): Promise<SimulatedDisk> {
   const disk = new SimulatedDisk();
@@ -94,11 +102,7 @@ for (const withSnapshot of [false, true]) {
     assertEquals([report.lost, report.lastIndex, report.nodeId], [[], 18, "n1"]);
     assertEquals(await salvagedHash(disk), await hashWithout(disk, []));
     assertEquals((await checkDirectory(disk, SALVAGED)).damage, null);
-    for (const name of [...await disk.list(SALVAGED)]) {
-      await disk.rename(`${SALVAGED}/${name}`, `moved/${name}`);
-    }
-    for (const name of await disk.list(DIRECTORY)) await disk.remove(pathOf(name));
-    for (const name of await disk.list("moved")) await disk.rename(`moved/${name}`, pathOf(name));
+    await putInPlace(disk);
     await using again = await openSmallNode(disk);
     assertEquals(again.reports, []);
     assertEquals((await again.node.write(writeOf(17))).outcome, Outcome.duplicate);
@@ -276,15 +280,45 @@ Deno.test("salvage() never lets a client whose results were lost write twice", a
   await opened[Symbol.asyncDispose]();
   disk.bytes(pathOf(snapshotName(index)))[600_000] ^= 1; // in the second frame of results
   await save(disk);
-  for (const name of await disk.list(DIRECTORY)) await disk.remove(pathOf(name));
-  for (const name of await disk.list(SALVAGED)) {
-    await disk.rename(`${SALVAGED}/${name}`, pathOf(name));
-  }
+  await putInPlace(disk);
   await using again = await openSmallNode(disk);
   for (let seq = 1; seq <= 12; seq++) {
     assertEquals((await again.node.write(command(seq))).outcome, Outcome.stale, `seq ${seq}`);
   }
   assertEquals((await again.node.write(command(13))).outcome, Outcome.applied);
+});
+
+Deno.test("salvage() leaves all or what no node starts on, after a crash at any call", async () => {
+  const whole = await threeSegments({ withSnapshot: false });
+  const hash = await hashWithout(whole, []);
+  const outcomes = { empty: 0, refused: 0, whole: 0 };
+  for (let crashAt = 1;; crashAt++) {
+    const disk = whole.copy();
+    let calls = 0;
+    disk.beforeCall = () => {
+      if (++calls >= crashAt) throw new Error("Crash");
+    };
+    const isDone = await save(disk).then(() => true, () => false);
+    disk.beforeCall = () => {};
+    for (const found of [disk.crash(() => false), disk.handOver()]) {
+      assertEquals(
+        contentsOf(found, await filesOf(found)),
+        contentsOf(whole, await filesOf(whole)),
+      );
+      const isEmpty = (await found.list(SALVAGED)).every((name) => name === "NODE");
+      await putInPlace(found);
+      const opened = await openSmallNode(found).catch((error) => {
+        assert(error instanceof DamageError, `call ${crashAt}: ${error.stack}`);
+      });
+      if (opened !== undefined && !isEmpty) {
+        assertEquals(opened.node.stateHash(), hash, `crash at call ${crashAt}`);
+      }
+      outcomes[opened === undefined ? "refused" : isEmpty ? "empty" : "whole"]++;
+      await opened?.[Symbol.asyncDispose]();
+    }
+    if (isDone) break;
+  }
+  assert(outcomes.refused > 10 && outcomes.whole > 2, JSON.stringify(outcomes));
 });
 
 Deno.test("salvage() refuses when not even the name of the node is intact", async () => {
