@@ -29,10 +29,11 @@ import type { LogIdentity } from "./log_scan.ts";
 import { Replay } from "./replay.ts";
 import { scanSnapshot } from "./snapshot_scan.ts";
 import { writeSnapshot } from "./snapshot_writer.ts";
+import { withFiller } from "./unreadable.ts";
 
 export interface SalvageOptions {
   readonly disk: Disk;
-  /** The damaged one. It is only read. */
+  /** The damaged one. It is only read; what cannot be read of it is damaged. */
   readonly from: string;
   /** The new one; is created, or empty. */
   readonly to: string;
@@ -77,7 +78,7 @@ export interface SalvagedSnapshot {
  * @throws {DamageError} Nothing is.
  */
 export async function salvage(options: SalvageOptions): Promise<SalvageReport> {
-  const salvager = new Salvager(options.disk, options.from);
+  const salvager = new Salvager(withFiller(options.disk), options.from);
   await salvager.read();
   const report = salvager.report();
   await writeDirectory(options, report, salvager.replay);

@@ -4,11 +4,12 @@ import { CommandKind, Outcome } from "../../lib/key_value.ts";
 import { checkDirectory } from "../../node/check.ts";
 import { DamageError } from "../../node/damage.ts";
 import { scanDirectory } from "../../node/directory_scan.ts";
+import type { Disk } from "../../node/disk.ts";
 import { Mark, segmentName, snapshotName } from "../../node/log_format.ts";
 import { Replay } from "../../node/replay.ts";
 import { type LostRange, salvage } from "../../node/salvage.ts";
 import { stateHash } from "../../node/state_hash.ts";
-import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
+import { deviceError, SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 import {
   DIRECTORY,
   diskWithUnreadableRecord,
@@ -24,7 +25,7 @@ import {
 const SALVAGED = "salvaged";
 
 /** Saves the node's data on `disk` into {@linkcode SALVAGED}. */
-function save(disk: SimulatedDisk) {
+function save(disk: Disk) {
   return salvage({
     disk,
     from: DIRECTORY,
@@ -181,6 +182,43 @@ Deno.test("salvage() names a record that is damaged before a torn last batch", a
     bytes[torn - 512 + byte] ^= 1;
     const { lost } = await save(disk);
     assertEquals(lost.map(({ first }) => first), [17], `byte ${byte}`);
+  }
+});
+
+/** The disk with a bad page: no read that touches it succeeds. */
+function withBadPage(disk: SimulatedDisk, badPath: string, page: number): Disk {
+  return {
+    list: (path) => disk.list(path),
+    makeDirectory: (path) => disk.makeDirectory(path),
+    rename: (from, to) => disk.rename(from, to),
+    remove: (path) => disk.remove(path),
+    syncDirectory: (path) => disk.syncDirectory(path),
+    async open(path, mode) {
+      const file = await disk.open(path, mode);
+      const read = (bytes: Uint8Array, position: number) => {
+        const end = position + bytes.length;
+        if (position < (page + 1) * 4096 && end > page * 4096) throw deviceError();
+        return file.read(bytes, position);
+      };
+      return path === badPath ? { ...file, read } : file;
+    },
+  };
+}
+
+Deno.test("salvage() names what is lost where a disk cannot be read", async () => {
+  for (const withSnapshot of [false, true]) {
+    const whole = await threeSegments({ withSnapshot });
+    for (const name of await whole.list(DIRECTORY)) {
+      for (let page = 0; page * 4096 < whole.bytes(pathOf(name)).length; page++) {
+        const disk = whole.copy();
+        const { lost, lastIndex, snapshot } = await save(withBadPage(disk, pathOf(name), page));
+        const context = `page ${page} of ${name}`;
+        assert(page > 0 || name === "NODE" || lost.length > 0 || snapshot?.damage, context);
+        if (lost.at(-1)?.last !== null) assertEquals(lastIndex, 18, context);
+        if (name.endsWith(".snapshot")) continue;
+        assertEquals(await salvagedHash(disk), await hashWithout(whole, lost), context);
+      }
+    }
   }
 });
 
