@@ -233,7 +233,10 @@ Deno.test("FileLog opens on a disk that has no room to write zeros again", async
   const disk = new SimulatedDisk();
   {
     const { log } = await openLog(disk);
-    await log.append(new TextEncoder().encode(BATCHES[0]), 1);
+    disk.beforeCall = (call) => {
+      if (call === "sync") throw new Error("Killed");
+    };
+    await assertRejects(() => log.append(new TextEncoder().encode(BATCHES[0]), 1), Error, "Killed");
     log.close();
   }
   let writes = 0;
@@ -242,6 +245,7 @@ Deno.test("FileLog opens on a disk that has no room to write zeros again", async
   };
   const { log, replayed } = await openLog(disk);
   assertEquals(replayed, BATCHES.slice(0, 1));
+  assertEquals((await openLog(disk.crash(() => false))).replayed, replayed, "it is durable");
   const append = () => log.append(new TextEncoder().encode(BATCHES[1]), 1);
   await assertRejects(append, InsufficientStorageError);
   disk.beforeCall = () => {};
