@@ -9,7 +9,7 @@
  * A sync that fails is as on Linux: what it did not write is taken for written all the same. It is
  * seen until the system lets go of it, which it may at any time, see `evicts`; and no later sync
  * makes it durable. Nor does a later sync make a file longer than what of it was written back: so
- * does XFS, and ext4 may.
+ * does XFS, and ext4 may. Of a file that was removed, a power failure may leave the first half.
  *
  * @module
  */
@@ -311,7 +311,10 @@ export class SimulatedDisk implements Disk {
 
   async remove(path: string): Promise<void> {
     await this.#begin("remove", path);
-    this.freeBytes += this.#content(path).written.length;
+    const content = this.#content(path);
+    this.freeBytes += content.written.length;
+    content.durable = content.durable.slice(0, roundDown(content.durable.length / 2));
+    content.dirty.clear();
     this.#changeEntries(path, (entries) => entries.delete(path));
   }
 

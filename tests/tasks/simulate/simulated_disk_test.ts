@@ -45,6 +45,15 @@ Deno.test("SimulatedDisk.crash() loses what of a directory was not synced", asyn
   assertEquals(await names(disk.crash(() => false)), ["new", "renamed"]);
 });
 
+Deno.test("SimulatedDisk.crash() may leave the first half of a file that was removed", async () => {
+  const { disk, file } = await setUp(5);
+  write(file, 4, 7);
+  await disk.remove(PATH);
+  assertEquals(sectorsOf(disk.crash(() => true)), [0, 0]);
+  await disk.syncDirectory("n1");
+  assertEquals(await disk.crash(() => true).list("n1"), []);
+});
+
 Deno.test("SimulatedDisk makes what a failed sync left out durable with no later one", async () => {
   const { disk, file } = await setUp(2);
   write(file, 0, 7);
