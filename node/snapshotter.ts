@@ -88,7 +88,7 @@ export class Snapshotter {
       this.#running = this.#take(index).finally(() => this.#running = null);
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      this.#fail(error);
+      this.#fail(error.cause ?? error); // the refusal itself is worded for a write
     }
   }
 

@@ -11,7 +11,7 @@ import { Shard } from "../../node/shard.ts";
 import type { SessionsOptions } from "../../node/sessions.ts";
 import { stateHash } from "../../node/state_hash.ts";
 import { Fed } from "./fed.ts";
-import { type DiskCall, SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
+import { type DiskCall, noSpace, SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 import {
   DIRECTORY,
   filesOf,
@@ -114,6 +114,20 @@ Deno.test("Node goes on when a snapshot fails, says so, and tries again", async 
   await snapshots(opened, 2);
   const { snapshot_total, snapshot_failures_total } = opened.node.metrics();
   assertEquals([snapshot_total >= 1, snapshot_failures_total], [true, 1]);
+});
+
+Deno.test("Node says of no write that it was refused when its log cannot be cut", async () => {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk);
+  let refused = 0;
+  disk.beforeCall = (call) => {
+    if (call === "create" && ++refused === 1) throw noSpace();
+  };
+  await write(opened, 0, 12);
+  assertEquals(opened.reports, [
+    "snapshot failed: No space left on device (os error 28); the log is kept, " +
+    "and it is tried again when that has grown more",
+  ]);
 });
 
 Deno.test("Node that stops breaks off the snapshot that is being taken", async () => {
