@@ -25,6 +25,7 @@ import {
   FrameKind,
   HEADER_CHECKSUM_OFFSET,
   isTorn,
+  nextForeignSector,
   SECTOR_BYTES,
   writtenEnd,
 } from "./log_format.ts";
@@ -65,7 +66,7 @@ export function* walkFrames(bytes: Uint8Array): Generator<IntactFrame | BrokenSt
     const header = decodeFrameHeader(bytes, offset);
     if (header === null) {
       const next = nextFrame(bytes, offset, end);
-      yield brokenStretch(bytes, offset, offset + SECTOR_BYTES, null);
+      yield brokenStretch(bytes, offset, next, null);
       chains = chainsAfter(bytes, offset, next, chains);
       offset = next;
       continue;
@@ -91,7 +92,6 @@ export function* walkFrames(bytes: Uint8Array): Generator<IntactFrame | BrokenSt
   if (isCut) yield { header: null, offset, reason: "file ends", claim: null, isTorn: false };
 }
 
-/** `end` is that of the frame, as far as it is known: without a header, that of its first sector. */
 function brokenStretch(
   bytes: Uint8Array,
   offset: number,
@@ -101,7 +101,11 @@ function brokenStretch(
   const reason = claim === null
     ? "frame header is damaged"
     : "frame is damaged, or cannot be proven";
-  return { header: null, offset, reason, claim, isTorn: isTorn(bytes, offset, end) };
+  // As a node has it, see `log_scan.ts`: without a header, that is what was not written.
+  const first = offset + SECTOR_BYTES;
+  const isFrameTorn = isTorn(bytes, offset, claim === null ? first : end) &&
+    nextForeignSector(bytes, first, end) === end;
+  return { header: null, offset, reason, claim, isTorn: isFrameTorn };
 }
 
 /** To what the first frame may be chained: the header's checksum, as read or as computed. */

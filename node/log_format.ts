@@ -59,8 +59,9 @@
  *   zeros that follow the last frame.
  * - What a start reads may be in memory alone, after a failed sync: so it first writes again the
  *   last frame and all zeros after it.
- * - The last frame is *torn* if a whole sector of it is still zero and nothing valid follows. It
- *   is taken for one that was never acknowledged; zeros are written over it.
+ * - The last frame is *torn* if a whole sector of it is still zero, and all others that are not
+ *   have the mark of a body. It is taken for one that was never acknowledged; zeros are written
+ *   over it.
  * - So is what a full disk took of a frame: zeros are written over it and made durable before
  *   another frame is. A system that cuts a write short cuts it between sectors (Linux does it at
  *   pages).
@@ -298,6 +299,17 @@ export function isTorn(bytes: Uint8Array, start: number, end: number): boolean {
     if (isZero(bytes, sector, Math.min(sector + SECTOR_BYTES, bytes.length))) return true;
   }
   return false;
+}
+
+/**
+ * The first sector from `start` up to `end` that is no part of a torn frame: by its mark, neither
+ * unwritten nor the rest of a body. `end` if there is none.
+ */
+export function nextForeignSector(bytes: Uint8Array, start: number, end: number): number {
+  for (let sector = start; sector < end; sector += SECTOR_BYTES) {
+    if (bytes[sector] !== 0 && bytes[sector] !== Mark.body) return sector;
+  }
+  return end;
 }
 
 function isZero(bytes: Uint8Array, start: number, end: number): boolean {

@@ -18,6 +18,7 @@ import {
   FrameKind,
   isTorn,
   Mark,
+  nextForeignSector,
   SECTOR_BYTES,
   segmentName,
   writtenEnd,
@@ -271,7 +272,7 @@ function unwrittenFrame(path: string, bytes: Uint8Array, offset: number): number
   }
   const written = writtenEnd(bytes, offset);
   if (written === offset) return 0;
-  refuseFrames(path, bytes, offset, offset + SECTOR_BYTES, "frame header is gone");
+  refuseForeign(path, bytes, offset, "frame header is gone");
   return written - offset;
 }
 
@@ -280,23 +281,21 @@ function tornFrame(path: string, bytes: Uint8Array, offset: number, end: number)
   if (!isTorn(bytes, offset, end)) {
     throw new DamageError(path, offset, "checksum of the records does not match");
   }
-  refuseFrames(path, bytes, offset, end, "part of the records is gone");
+  refuseForeign(path, bytes, offset, "part of the records is gone");
   if (writtenEnd(bytes, end) !== end) {
     throw new DamageError(path, end, "bytes follow the last frame that are not a frame");
   }
   return end - offset;
 }
 
-/** A frame is only written when the one before is durable: one that follows proves damage. */
-function refuseFrames(
-  path: string,
-  bytes: Uint8Array,
-  offset: number,
-  from: number,
-  reason: string,
-): void {
-  for (let sector = from; sector < bytes.length; sector += SECTOR_BYTES) {
-    if (decodeFrameHeader(bytes, sector) === null) continue;
-    throw new DamageError(path, offset, `${reason}: a valid frame follows at byte ${sector}`);
-  }
+/**
+ * A frame is only written when the one before is durable: one that follows proves damage, and so
+ * does what cannot be a part of the frame at `offset`.
+ */
+function refuseForeign(path: string, bytes: Uint8Array, offset: number, reason: string): void {
+  const sector = nextForeignSector(bytes, offset + SECTOR_BYTES, bytes.length);
+  if (sector >= bytes.length) return;
+  const isFrame = decodeFrameHeader(bytes, sector) !== null;
+  const what = isFrame ? "a valid frame follows" : "other bytes follow";
+  throw new DamageError(path, offset, `${reason}: ${what} at byte ${sector}`);
 }

@@ -333,6 +333,26 @@ Deno.test("FileLog refuses frames swapped, repeated or taken from another log", 
   }
 });
 
+Deno.test("FileLog refuses lost sectors next to what no torn batch has", async () => {
+  const disk = new SimulatedDisk();
+  const { log } = await openLog(disk);
+  for (const length of [100, 100, 2600]) await log.append(bodyOf(length, 1), 1);
+  const last = 3 * SECTOR_BYTES; // the frame of six sectors; those before have one
+  const cases: Record<string, [number, number]> = {
+    "a batch before a damaged one": [last - SECTOR_BYTES, last + 8],
+    "a batch before one with a damaged mark": [last - SECTOR_BYTES, last],
+    "the header of a damaged batch": [last, last + 2 * SECTOR_BYTES],
+    "a part of a damaged batch": [last + SECTOR_BYTES, last + 2 * SECTOR_BYTES],
+  };
+  for (const [what, [lost, damaged]] of Object.entries(cases)) {
+    const found = disk.copy();
+    found.bytes(FIRST).fill(0, lost, lost + SECTOR_BYTES);
+    found.bytes(FIRST)[damaged] ^= 1;
+    const error = await assertRejects(() => openLog(found), DamageError, undefined, what);
+    assertEquals([error.file, error.offset], [FIRST, Math.min(lost, last)], what);
+  }
+});
+
 Deno.test("FileLog refuses a log that belongs to another node", async () => {
   const disk = new SimulatedDisk();
   await openLog(disk);
