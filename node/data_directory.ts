@@ -130,7 +130,7 @@ async function readMarker(file: DiskFile, path: string): Promise<string | null> 
   const text = new TextDecoder().decode(bytes).replace(/\0+$/, "");
   const nodeId = /^sixpaths node ([\w-]+), /.exec(text)?.[1];
   if (nodeId !== undefined && markersOf(nodeId).includes(text)) return nodeId;
-  const expected = JSON.stringify(markerOf("…"));
+  const expected = JSON.stringify(markerOf(nodeId ?? "…"));
   throw new DamageError(path, 0, `content is ${JSON.stringify(text)}, expected ${expected}`);
 }
 

@@ -59,9 +59,9 @@
  *   zeros that follow the last frame.
  * - What a start reads may be in memory alone, after a failed sync: so it first writes again the
  *   last frame and all zeros after it.
- * - The last frame is *torn* if a whole sector of it is still zero, and all others that are not
- *   have the mark of a body. It is taken for one that was never acknowledged; zeros are written
- *   over it.
+ * - The last frame is *torn* if a whole sector of it is still zero, and nothing follows its header
+ *   but zeros and the rest of its body, by their mark. It is taken for one that was never
+ *   acknowledged; zeros are written over it.
  * - So is what a full disk took of a frame: zeros are written over it and made durable before
  *   another frame is. A system that cuts a write short cuts it between sectors (Linux does it at
  *   pages).

@@ -48,11 +48,14 @@ Deno.test("openDataDirectory() tells a damaged marker from that of another node"
     using directory = await open(disk);
     await directory.markExisting();
   }
+  const written = JSON.stringify(new TextDecoder().decode(disk.bytes(MARKER)));
   for (let bit = 0; bit < disk.bytes(MARKER).length * 8; bit++) {
     disk.bytes(MARKER)[bit >> 3] ^= 1 << (bit & 7);
     await assertRejects(() => open(disk), DamageError, MARKER, `bit ${bit}`);
     disk.bytes(MARKER)[bit >> 3] ^= 1 << (bit & 7);
   }
+  disk.bytes(MARKER)[20] ^= 1; // behind the name
+  await assertRejects(() => open(disk), DamageError, `expected ${written}`);
 });
 
 Deno.test("openDataDirectory() takes a marker without a checksum, and gives it one", async () => {
