@@ -11,6 +11,9 @@ import { DRAIN_MS } from "./limits.ts";
 export async function atMostDrainTime(clock: Clock, work: Promise<unknown>): Promise<void> {
   const { promise: timeout, resolve } = Promise.withResolvers<void>();
   const cancel = clock.after(DRAIN_MS, resolve);
-  await Promise.race([work, timeout]);
-  cancel();
+  try {
+    await Promise.race([work, timeout]);
+  } finally {
+    cancel();
+  }
 }
