@@ -9,17 +9,6 @@ import { systemClock } from "./clock.ts";
 import { formatAddress } from "./config.ts";
 import { atMostDrainTime } from "./drain.ts";
 
-/** A server that listens. */
-export interface HttpServer {
-  readonly port: number;
-  /**
-   * Takes no more requests, and resolves when those it has are answered, or after `DRAIN_MS`: a
-   * client that does not take its answer is not waited for longer. Its connection ends when it
-   * leaves or the process does; `Deno.serve` cannot cut it off.
-   */
-  close(): Promise<void>;
-}
-
 export interface HttpServerOptions {
   readonly hostname: string;
   /** 0 for any that is free. */
@@ -29,30 +18,24 @@ export interface HttpServerOptions {
 }
 
 /**
- * Serves `handler`.
+ * Serves a handler on one port until it is closed.
  *
- * @throws {Deno.errors.AddrInUse} The port is taken.
+ * A `Deno.serve` that cannot accept a connection ends for good, so another one follows it. Its idle
+ * connections are closed then, which gives files back to a process that has run out of them; the
+ * requests that it has taken are still answered.
  */
-export function serveHttp(options: HttpServerOptions, handler: Handler): HttpServer {
-  return new LastingServer(options, handler);
-}
-
-/**
- * A `Deno.serve` that cannot accept a connection ends for good: it must be followed by another one.
- * That is when its idle connections are let go, which is what gives files back to the process when
- * it has run out of them; requests that it has are answered still.
- */
-class LastingServer implements HttpServer {
+export class HttpServer {
   readonly port: number;
   readonly #hostname: string;
   readonly #handler: Handler;
   readonly #failures: AcceptFailures;
   #server: Deno.HttpServer<Deno.NetAddr>;
-  /** Of servers that came before: resolve when their last request is answered. */
+  /** For each server that came before: resolves when its last request is answered. */
   readonly #leaving = new Set<Promise<void>>();
   #following: Promise<void> | null = null;
   #closed = false;
 
+  /** @throws {Deno.errors.AddrInUse} The port is taken. */
   constructor({ hostname, port, report }: HttpServerOptions, handler: Handler) {
     this.#hostname = hostname;
     this.#handler = handler;
@@ -83,6 +66,11 @@ class LastingServer implements HttpServer {
     }
   }
 
+  /**
+   * Takes no more requests, and resolves when those it has are answered, or after `DRAIN_MS`: a
+   * client that does not take its answer is not waited for longer. Its connection ends when it
+   * leaves or the process does; `Deno.serve` cannot cut it off.
+   */
   close(): Promise<void> {
     this.#closed = true;
     const work = [this.#server.shutdown(), this.#following, ...this.#leaving];

@@ -9,7 +9,7 @@ import { createHandler } from "../lib/api.ts";
 import { AcceptFailures } from "../lib/accept_failures.ts";
 import { systemClock } from "../lib/clock.ts";
 import { formatAddress, type NodeConfig } from "../lib/config.ts";
-import { serveHttp } from "../lib/http_server.ts";
+import { HttpServer } from "../lib/http_server.ts";
 import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
 import { LinkServer } from "./link_server.ts";
 import { openRealNode } from "./open_real_node.ts";
@@ -64,7 +64,7 @@ export async function startNode(
   const links = serveLinks(config, new LinkServer(node, config.id, systemClock), report);
   servers.push(links);
   const { host: hostname, port } = config;
-  const server = serveHttp({ hostname, port, report }, createHandler(node, systemClock));
+  const server = new HttpServer({ hostname, port, report }, createHandler(node, systemClock));
   servers.push(server);
 
   const owned = resources.move();

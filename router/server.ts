@@ -6,7 +6,7 @@
 import { createHandler } from "../lib/api.ts";
 import { systemClock } from "../lib/clock.ts";
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
-import { serveHttp } from "../lib/http_server.ts";
+import { HttpServer } from "../lib/http_server.ts";
 import { Link } from "./link.ts";
 import { Router } from "./router.ts";
 
@@ -26,7 +26,7 @@ export function startRouter(config: ClusterConfig): RunningRouter {
   const router = new Router(config.nodes.map(openLink));
   const { host: hostname, port } = config.router;
   try {
-    const server = serveHttp(
+    const server = new HttpServer(
       { hostname, port, report: console.error },
       createHandler(router, systemClock),
     );

@@ -1,11 +1,11 @@
 import { assertEquals } from "@std/assert";
-import { serveHttp } from "../../lib/http_server.ts";
+import { HttpServer } from "../../lib/http_server.ts";
 
 const OPTIONS = { hostname: "127.0.0.1", port: 0, report: console.error };
 
-Deno.test("serveHttp() stops although a client holds back the rest of its request", async () => {
+Deno.test("HttpServer stops although a client holds back the rest of its request", async () => {
   const gone = Promise.withResolvers<void>();
-  const server = serveHttp(OPTIONS, async (request) => {
+  const server = new HttpServer(OPTIONS, async (request) => {
     try {
       return new Response(await request.text());
     } catch {
@@ -24,11 +24,11 @@ Deno.test("serveHttp() stops although a client holds back the rest of its reques
   await gone.promise; // only now does its request end
 });
 
-Deno.test("serveHttp() answers what it has taken before it stops", async () => {
+Deno.test("HttpServer answers what it has taken before it stops", async () => {
   let answer = (_: Response) => {};
   let taken = () => {};
   const isTaken = new Promise<void>((resolve) => taken = resolve);
-  const server = serveHttp(OPTIONS, () => {
+  const server = new HttpServer(OPTIONS, () => {
     taken();
     return new Promise((resolve) => answer = resolve);
   });
