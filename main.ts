@@ -20,8 +20,8 @@ async function main([name, ...args]: string[]): Promise<number> {
 }
 
 async function dispatch(name: string | undefined, args: string[]): Promise<number> {
-  if (name === undefined || isHelpFlag(name)) return await printOverview(name === undefined);
-  const load = subcommands.get(name);
+  if (name === undefined) throw misuse(`Missing subcommand, expected one of ${subcommandNames()}`);
+  const load = subcommands.get(isHelpFlag(name) ? "help" : name);
   if (load === undefined) {
     throw misuse(`Unknown subcommand "${name}", expected one of ${subcommandNames()}`);
   }
@@ -33,16 +33,6 @@ async function dispatch(name: string | undefined, args: string[]): Promise<numbe
 
 function isHelpFlag(argument: string): boolean {
   return argument === "--help" || argument === "-h";
-}
-
-async function printOverview(isMisuse: boolean): Promise<number> {
-  const { overview } = await import("./tasks/help.ts");
-  if (!isMisuse) {
-    console.log(await overview());
-    return ExitCode.done;
-  }
-  console.error(await overview());
-  return ExitCode.misuse;
 }
 
 /** Tells the operator in a line who failed and why; only a bug shows its stack. */

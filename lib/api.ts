@@ -94,8 +94,8 @@ class Front {
 
   async health(): Promise<Response> {
     const health = await this.#service.health();
-    const status = health.status === "ok" ? STATUS_CODE.OK : STATUS_CODE.ServiceUnavailable;
-    return json(health, { status });
+    if (health.status === "ok") return json(health);
+    return tryLater(STATUS_CODE.ServiceUnavailable, health);
   }
 
   async metrics(): Promise<Response> {
@@ -139,17 +139,19 @@ function errorResponse(error: unknown): Response {
   if (error instanceof BadRequestError) {
     return json({ error: error.message }, { status: error.status });
   }
-  if (error instanceof UnavailableError) return tryLater(STATUS_CODE.ServiceUnavailable, error);
+  if (error instanceof UnavailableError) {
+    return tryLater(STATUS_CODE.ServiceUnavailable, { error: error.message });
+  }
   if (error instanceof InsufficientStorageError) {
-    return tryLater(STATUS_CODE.InsufficientStorage, error);
+    return tryLater(STATUS_CODE.InsufficientStorage, { error: error.message });
   }
   console.error(error); // a bug: the operator gets to see it, the client does not
   const status = STATUS_CODE.InternalServerError;
   return json({ error: "Server failed to answer this request" }, { status });
 }
 
-function tryLater(status: number, { message }: Error): Response {
-  return json({ error: message }, { status, headers: { "retry-after": RETRY_AFTER_S } });
+function tryLater(status: number, body: unknown): Response {
+  return json(body, { status, headers: { "retry-after": RETRY_AFTER_S } });
 }
 
 function json(body: unknown, init?: ResponseInit): Response {

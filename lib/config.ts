@@ -8,6 +8,7 @@
  * @module
  */
 
+import { isIP } from "node:net";
 import { dirname, isAbsolute, join, normalize } from "@std/path";
 import { isWithin } from "./is_within.ts";
 
@@ -119,16 +120,16 @@ const ID: Rule = {
 };
 const HOST: Rule = {
   wanted: `a host name or an IP address, such as "${DEFAULT_HOST}"`,
-  accepts: (value) =>
-    typeof value === "string" && /^([A-Za-z0-9.-]{1,253}|[0-9A-Fa-f:.]{2,45})$/.test(value),
+  accepts: (value) => typeof value === "string" && (isIP(value) !== 0 || isHostName(value)),
 };
 const PORT: Rule = {
   wanted: "an integer from 1 to 65535",
   accepts: (value) => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 65_535,
 };
 const DATA: Rule = {
-  wanted: "the path of a directory",
-  accepts: (value) => typeof value === "string" && value !== "" && !value.includes("\0"),
+  // Permission flags of Deno are lists with commas.
+  wanted: "the path of a directory, without a comma",
+  accepts: (value) => typeof value === "string" && /^[^\0,]+$/.test(value) && value.isWellFormed(),
 };
 
 const ROUTER_RULES = { host: HOST, port: PORT };
@@ -262,6 +263,11 @@ class ConfigReader {
 
 function isObject(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** By its letters; one of digits and dots alone would be an IP address, and is not a good one. */
+function isHostName(text: string): boolean {
+  return /^[A-Za-z0-9.-]{1,253}$/.test(text) && !/^[\d.]+$/.test(text);
 }
 
 /** Whether two listeners on the same port would be in each other's way. */

@@ -46,7 +46,7 @@ export async function run(args: string[]): Promise<number> {
     defaultMemoryBytes(config.nodes.length);
   const programs = programsOf(config, { configFile: flags.config, memoryBytes });
   await requireRun();
-  await checkDirectories(config);
+  checkDirectories(config);
   checkPorts(config);
   await makeDataDirectories(config);
   using _locked = await lockDirectories(config);

@@ -22,8 +22,7 @@ export async function run(args: string[]): Promise<number> {
   return ExitCode.done;
 }
 
-/** The help of `main.ts` itself. */
-export async function overview(): Promise<string> {
+async function overview(): Promise<string> {
   const lines = [];
   for (const [name, load] of subcommands) {
     lines.push(`  ${name.padEnd(9)}${(await load()).summary}`);

@@ -10,12 +10,12 @@ import { basename, dirname, join, resolve } from "@std/path";
  * The absolute path without links; what does not exist yet, or may not be looked at, is taken as it
  * is spelled.
  */
-export async function realPathOf(path: string): Promise<string> {
+export function realPathOf(path: string): string {
   try {
-    return await Deno.realPath(path);
+    return Deno.realPathSync(path);
   } catch (error) {
     const outer = dirname(path);
     if (!(error instanceof Deno.errors.NotFound) || outer === path) return resolve(path);
-    return join(await realPathOf(outer), basename(path));
+    return join(realPathOf(outer), basename(path));
   }
 }

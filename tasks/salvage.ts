@@ -45,7 +45,7 @@ export async function run(args: string[]): Promise<number> {
   if (to === undefined) throw misuse(`Missing flag "--to", expected a new directory`);
   await requireDirectory(from);
   await requireEmpty(to);
-  if (isWithin(await realPathOf(to), await realPathOf(from))) {
+  if (isWithin(realPathOf(to), realPathOf(from))) {
     throw new Failure(`Cannot write to "${to}": it is in "${from}", expected another place`);
   }
   if (await isLocked(realDisk, from)) {

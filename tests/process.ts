@@ -210,3 +210,9 @@ export async function waitFor(
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+/** Makes `path` a symbolic link to `target`. `Deno.symlink` would take permission for all files. */
+export async function makeLink(path: string, target: string): Promise<void> {
+  const { success } = await new Deno.Command("ln", { args: ["-s", target, path] }).output();
+  if (!success) throw new Error(`Cannot make "${path}" a link to "${target}"`);
+}

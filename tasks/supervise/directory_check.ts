@@ -15,8 +15,8 @@ import { misuse } from "../subcommand.ts";
  *
  * @throws {Failure} Names the first two that do.
  */
-export async function checkDirectories({ nodes }: ClusterConfig): Promise<void> {
-  const paths = await Promise.all(nodes.map(({ data }) => realPathOf(data)));
+export function checkDirectories({ nodes }: ClusterConfig): void {
+  const paths = nodes.map(({ data }) => realPathOf(data));
   for (const [i, { id, data }] of nodes.entries()) {
     const other = paths.slice(0, i).findIndex((path) =>
       isWithin(path, paths[i]) || isWithin(paths[i], path)

@@ -9,8 +9,10 @@
  * @module
  */
 
+import { resolve } from "@std/path";
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
 import { checkCommand } from "../check_command.ts";
+import { realPathOf } from "../real_path.ts";
 import { MAIN, THREAD_SOURCES } from "../source.ts";
 import { Failure } from "../subcommand.ts";
 import { useBatchPolicy } from "./batch_policy.ts";
@@ -71,9 +73,11 @@ export function programsOf(config: ClusterConfig, options: ProgramOptions = {}):
 
 function nodeProgram(node: NodeConfig, { configFile, memoryBytes }: ProgramOptions): Program {
   const { id, host, port, linkPort, data } = node;
+  const directories = pathsOf(data);
+  const readOnly = configFile === undefined ? THREAD_SOURCES : [...THREAD_SOURCES, configFile];
   const permissions = [
-    allow("read", [data, ...THREAD_SOURCES, ...configFile === undefined ? [] : [configFile]]),
-    allow("write", [data]),
+    allow("read", [...directories, ...readOnly]),
+    allow("write", directories),
     allow("net", [formatAddress(host, port), formatAddress(host, linkPort)]),
   ];
   const memoryFlag = memoryBytes === undefined ? [] : ["--memory-max", `${memoryBytes}`];
@@ -82,6 +86,12 @@ function nodeProgram(node: NodeConfig, { configFile, memoryBytes }: ProgramOptio
     args: denoArgs(permissions, ["node", "--id", id, ...memoryFlag], configFile),
     damageAdvice: `its keys answer 503; to look at it: ${checkCommand(data)}`,
   };
+}
+
+/** The names under which Deno asks for a path: as it is spelled, and where links lead, if they do. */
+function pathsOf(path: string): string[] {
+  const real = realPathOf(path);
+  return real === resolve(path) ? [path] : [path, real];
 }
 
 function routerProgram(

@@ -417,8 +417,8 @@ Deno.test("HTTP front keeps what broke inside it from the client, and prints it"
 Deno.test("HTTP front answers 503 while the health of its service is not ok", async () => {
   const health = { status: "degraded" as const, nodes: [] };
   const service = { ...serviceOf(() => Promise.reject(new Error())), health: () => health };
-  assertEquals(await new Front(service).get("/health"), {
-    status: 503,
-    body: `{"status":"degraded","nodes":[]}`,
-  });
+  const response = await new Front(service).send("/health");
+  assertEquals(response.headers.get("retry-after"), "1");
+  const expected = { status: 503, body: `{"status":"degraded","nodes":[]}` };
+  assertEquals(await answerOf(response), expected);
 });

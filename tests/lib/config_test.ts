@@ -38,6 +38,7 @@ function problemsOf(text: string): string[] {
 const ID = `1 to 32 letters, digits, "-" and "_", of which a letter or digit first`;
 const HOST = `a host name or an IP address, such as "127.0.0.1"`;
 const PORT = "an integer from 1 to 65535";
+const DATA = "the path of a directory, without a comma";
 const NODE_FIELDS = "id, host, port, linkPort and data";
 
 // deno-lint-ignore no-explicit-any
@@ -115,6 +116,15 @@ const SPOILED: [name: string, spoil: Spoil, problems: string[]][] = [
   ["a host with a port", (c) => c.router.host = "localhost:80", [
     `router.host is "localhost:80", expected ${HOST}`,
   ]],
+  ["an IP address with a port", (c) => c.nodes[0].host = "127.0.0.1:80", [
+    `nodes[0].host is "127.0.0.1:80", expected ${HOST}`,
+  ]],
+  ["an IP address with a part above 255", (c) => c.router.host = "127.0.0.256", [
+    `router.host is "127.0.0.256", expected ${HOST}`,
+  ]],
+  ["an IPv6 address with nine parts", (c) => c.nodes[1].host = "1:2:3:4:5:6:7:8:9", [
+    `nodes[1].host is "1:2:3:4:5:6:7:8:9", expected ${HOST}`,
+  ]],
   ["a host in brackets", (c) => c.router.host = "[::1]", [
     `router.host is "[::1]", expected ${HOST}`,
   ]],
@@ -153,7 +163,7 @@ const SPOILED: [name: string, spoil: Spoil, problems: string[]][] = [
     c.nodes[1].port = 8080;
   }, ["nodes[1].port is 8080, expected another port than router.port on host 127.0.0.1"]],
   ["an empty data directory", (c) => c.nodes[0].data = "", [
-    `nodes[0].data is "", expected the path of a directory`,
+    `nodes[0].data is "", expected ${DATA}`,
   ]],
   ["a data directory that is taken", (c) => c.nodes[1].data = "data/n1", [
     `nodes[1].data is "data/n1", expected a directory apart from nodes[0].data, which is "data/n1"`,

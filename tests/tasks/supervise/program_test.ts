@@ -1,9 +1,11 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { join } from "@std/path";
 import type { ClusterConfig } from "../../../lib/config.ts";
 import { checkCommand } from "../../../tasks/check_command.ts";
 import { MAIN, THREAD_SOURCES } from "../../../tasks/source.ts";
 import { Failure } from "../../../tasks/subcommand.ts";
 import { programsOf, spawnProcess } from "../../../tasks/supervise/program.ts";
+import { makeLink, temporaryDirectory } from "../../process.ts";
 
 const CONFIG: ClusterConfig = {
   router: { host: "127.0.0.1", port: 8080 },
@@ -26,6 +28,20 @@ Deno.test("programsOf() lets a node touch its own directory, ports and source on
     "--id",
     "n1",
     "--supervised",
+  ]);
+});
+
+Deno.test("programsOf() lets a node touch the directory that a link leads to", async () => {
+  await using directory = await temporaryDirectory();
+  const [link, real] = ["link", "real"].map((name) => join(directory.path, name));
+  await Deno.mkdir(real);
+  await makeLink(link, real);
+  const data = join(link, "n1");
+  const [{ args }] = programsOf({ ...CONFIG, nodes: [{ ...CONFIG.nodes[0], data }] });
+  const paths = `${data},${join(Deno.realPathSync(real), "n1")}`;
+  assertEquals(args.slice(2, 4), [
+    `--allow-read=${paths},${THREAD_SOURCES}`,
+    `--allow-write=${paths}`,
   ]);
 });
 
