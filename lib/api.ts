@@ -7,7 +7,7 @@
  * @module
  */
 import { STATUS_CODE } from "@std/http/status";
-import { BadRequestError, checkOrigin, parseCommand, parseKeyQuery, quote } from "./api_request.ts";
+import { BadRequestError, checkSender, parseCommand, parseKeyQuery, quote } from "./api_request.ts";
 import type { Clock } from "./clock.ts";
 import {
   type Command,
@@ -87,7 +87,7 @@ class Front {
   }
 
   async write(request: Request, kind: CommandKind): Promise<Response> {
-    checkOrigin(request);
+    checkSender(request);
     const command = parseCommand(await this.#bodies.read(request), kind);
     return resultResponse(command, await this.#service.write(command));
   }

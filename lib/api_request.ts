@@ -27,16 +27,23 @@ const DELETE_FIELDS = ["client", "seq", "key"];
 
 /**
  * Checks who sends a write. A browser sends one for any page that asks it to, with the `Origin` of
- * that page; only pages that this server itself has served may write.
+ * that page; only pages that this server itself has served may write. And it may not come with a
+ * `Host` that reads as part of the path: `request.url` is made of it.
  *
  * @throws {BadRequestError}
  */
-export function checkOrigin({ headers, url }: Request): void {
+export function checkSender({ headers, url }: Request): void {
   // Deno copies all headers of a request of which any was read. `has` makes it do so now, and what
   // is read after it comes out of that copy.
-  if (!headers.has("origin")) return;
-  const origin = headers.get("origin")!;
+  const hasOrigin = headers.has("origin");
   const host = headers.get("host") ?? url.split("/", 3)[2]; // HTTP/2 has it in the URL alone
+  if (/[/?#\\]/.test(host)) {
+    throw new BadRequestError(
+      `Header "Host" is ${quote(host)}, expected a host name or an IP address, and its port`,
+    );
+  }
+  if (!hasOrigin) return;
+  const origin = headers.get("origin")!;
   const hostStart = origin.indexOf("://") + 3;
   if (hostStart >= 3 && origin.slice(hostStart) === host.toLowerCase()) return;
   throw new BadRequestError(

@@ -53,7 +53,7 @@ export const BAD_REQUESTS: readonly BadRequest[] = [
   ...wrongSizes(),
   ...loneSurrogates(),
   ...tooLargeBodies(),
-  ...wrongOrigins(),
+  ...wrongSenders(),
   ...unknownPaths(),
   ...wrongMethods(),
   ...wrongQueries(),
@@ -310,8 +310,8 @@ function tooLargeBodies(): BadRequest[] {
   ];
 }
 
-/** Writes that a browser sends for a page of another site. */
-function wrongOrigins(): BadRequest[] {
+/** Writes that a browser sends for a page of another site, or that hide where they go. */
+function wrongSenders(): BadRequest[] {
   const body = JSON.stringify(FIELDS);
   const origins = [
     "null",
@@ -324,6 +324,7 @@ function wrongOrigins(): BadRequest[] {
     "s.example:80",
     "",
   ];
+  const hosts = ["s/put?", "s\\put", "s#"];
   return [
     ...origins.map((origin) =>
       post(`a write with the origin ${origin}`, {
@@ -342,6 +343,14 @@ function wrongOrigins(): BadRequest[] {
       error: `Header "Origin" is "http://example.org", expected "http://s" or none: ` +
         `a page of another site may not write`,
     }),
+    ...hosts.map((host) =>
+      post(`a write with the host ${host}`, {
+        body,
+        headers: { host },
+        error: `Header "Host" is ${JSON.stringify(host)}, ` +
+          `expected a host name or an IP address, and its port`,
+      })
+    ),
   ];
 }
 
