@@ -55,13 +55,15 @@ export class ConfigError extends Error {
 }
 
 /**
- * The config in the file at `path`, or the built-in one when there is no path.
+ * The config that `source` leads to: the path of a file, or the JSON itself, known by its `{`. The
+ * built-in one when there is no source.
  *
  * @throws {ConfigError} The file cannot be read, or what it says cannot be used.
  */
-export async function loadConfig(path?: string): Promise<ClusterConfig> {
-  if (path === undefined) return BUILT_IN_CONFIG;
-  return parseConfig(await readConfig(path), path);
+export async function loadConfig(source?: string): Promise<ClusterConfig> {
+  if (source === undefined) return BUILT_IN_CONFIG;
+  if (source.startsWith("{")) return parseConfig(source);
+  return parseConfig(await readConfig(source), source);
 }
 
 async function readConfig(path: string): Promise<string> {
@@ -75,17 +77,16 @@ async function readConfig(path: string): Promise<string> {
 
 /**
  * The config that `text` spells in JSON. A relative `data` is taken as relative to the folder of
- * `fileName`.
+ * `fileName`; if the text is from no file, to the current directory.
  *
  * @throws {ConfigError} It cannot be used; names everything that is wrong.
  */
-export function parseConfig(text: string, fileName: string): ClusterConfig {
-  const reader = new ConfigReader(dirname(fileName));
+export function parseConfig(text: string, fileName?: string): ClusterConfig {
+  const reader = new ConfigReader(fileName === undefined ? null : dirname(fileName));
   const config = reader.read(text);
   if (config !== undefined) return config;
-  throw new ConfigError(
-    reader.problems.map((problem) => `Cannot use config ${quote(fileName)}: ${problem}`),
-  );
+  const which = fileName === undefined ? "on the command line" : quote(fileName);
+  throw new ConfigError(reader.problems.map((problem) => `Cannot use config ${which}: ${problem}`));
 }
 
 /** A place to connect to, such as `127.0.0.1:8080` or `[::1]:8080`. */
@@ -141,9 +142,10 @@ const NODE_RULES = { id: ID, host: HOST, port: PORT, linkPort: PORT, data: DATA 
  */
 class ConfigReader {
   readonly problems: string[] = [];
-  readonly #folder: string;
+  /** Of the config file; null without one. */
+  readonly #folder: string | null;
 
-  constructor(folder: string) {
+  constructor(folder: string | null) {
     this.#folder = folder;
   }
 
@@ -185,7 +187,7 @@ class ConfigReader {
     }
     return value.map((item, i) => {
       const node: Draft<NodeConfig> = this.#readFields(item, `nodes[${i}]`, NODE_RULES);
-      if (node.data !== undefined) node.data = fromFolder(this.#folder, node.data);
+      if (node.data !== undefined) node.data = fromFolder(this.#folder ?? ".", node.data);
       return node;
     });
   }
@@ -243,7 +245,7 @@ class ConfigReader {
   #compareDirectories(nodes: ClusterDraft["nodes"]): void {
     for (const [i, { data }] of nodes.entries()) {
       if (data === undefined) continue;
-      if (isWithin(this.#folder, data)) {
+      if (this.#folder !== null && isWithin(this.#folder, data)) {
         this.#report(`nodes[${i}].data`, data, "a directory that does not contain the config file");
       }
       const other = nodes.slice(0, i).findIndex((node) =>

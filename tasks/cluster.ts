@@ -44,7 +44,7 @@ export async function run(args: string[]): Promise<number> {
   const config = await loadConfig(flags.config);
   const memoryBytes = parseMemoryMax(flags["memory-max"]) ??
     defaultMemoryBytes(config.nodes.length);
-  const programs = programsOf(config, { configFile: flags.config, memoryBytes });
+  const programs = programsOf(config, { memoryBytes });
   await requireRun();
   checkDirectories(config);
   checkPorts(config);

@@ -16,13 +16,10 @@ export function freePorts(count: number): number[] {
   return listeners.map(({ addr }) => addr.port);
 }
 
-/** Writes the config of a cluster on free ports, with its data beside it, into a directory. */
-export async function writeFreeConfig(
-  directory: string,
-  nodeCount: number,
-): Promise<{ file: string; config: ClusterConfig }> {
+/** The config of a cluster on free ports, with its data in `directory`. */
+export function freeConfig(directory: string, nodeCount: number): ClusterConfig {
   const [port, ...ports] = freePorts(1 + 2 * nodeCount);
-  const config: ClusterConfig = {
+  return {
     router: { host: HOST, port },
     nodes: Array.from({ length: nodeCount }, (_, i) => ({
       id: `n${i + 1}`,
@@ -32,7 +29,4 @@ export async function writeFreeConfig(
       data: join(directory, `n${i + 1}`),
     })),
   };
-  const file = join(directory, "cluster.json");
-  await Deno.writeTextFile(file, JSON.stringify(config));
-  return { file, config };
 }

@@ -22,7 +22,7 @@ Replays the log of a node, serves its keys, and prints one "listening" line when
 SIGINT (Ctrl-C) and SIGHUP stop it once everything that it accepted is durable and answered.
 
   --id ID            Which node of the config to run, such as n1
-  --config FILE      The cluster, in JSON; default: six nodes n1 to n6 on loopback
+  --config FILE      The cluster, in JSON, or the JSON itself; default: six nodes n1 to n6
   --memory-max SIZE  What store and sessions may take, such as 4GiB; a write that would pass it is
                      refused with 507; default: 3/4 of the heap limit of V8
   --supervised       Stop also when standard input ends: the supervisor holds it open

@@ -19,7 +19,7 @@ Serves the keys of all nodes under one address, and prints one "listening" line 
 nodes need not be up. SIGTERM, SIGINT (Ctrl-C) and SIGHUP stop it once everything that it accepted
 is answered.
 
-  --config FILE  The cluster, in JSON; default: six nodes n1 to n6 on loopback
+  --config FILE  The cluster, in JSON, or the JSON itself; default: six nodes n1 to n6
   --supervised   Stop also when standard input ends: the supervisor holds it open
 
 Exit codes: 0 stopped as asked, 1 failed, 2 misuse.`;

@@ -7,7 +7,7 @@
 
 import { randomInt } from "node:crypto";
 import { assignSlots, slotOf } from "../router/slots.ts";
-import { writeFreeConfig } from "./free_config.ts";
+import { freeConfig } from "./free_config.ts";
 import { checkHistory } from "./history/check_history.ts";
 import { History, isAcknowledged } from "./history/history.ts";
 import { formatViolation } from "./history/violation.ts";
@@ -97,11 +97,11 @@ async function torture(
   const random = new Random(`torture ${seed}`);
   const owners = assignSlots(nodes);
   const placement = { nodeCount: nodes, ownerOf: (key: string) => owners[slotOf(key)] };
-  const { file, config } = await writeFreeConfig(directory, nodes);
+  const config = freeConfig(directory, nodes);
   const kept = dealKeys("kept", keys, placement);
   await fillNodes(config.nodes, kept, signal);
 
-  await using cluster = await TargetCluster.start(config, file);
+  await using cluster = await TargetCluster.start(config);
   const now = () => performance.now();
   const history = new History(now);
   const shards = shardsOf(cluster, dealKeys("load", KEYS_PER_SHARD, placement));

@@ -10,11 +10,13 @@
  */
 
 import { fromFileUrl, join } from "@std/path";
+import type { ClusterConfig } from "../lib/config.ts";
+import { freeConfig } from "../tasks/free_config.ts";
 import { killIfAlive } from "../tasks/supervise/kill_if_alive.ts";
 import { forEachLine } from "../tasks/supervise/output_lines.ts";
 import type { Exit } from "../tasks/supervise/program.ts";
 
-export { freePorts, writeFreeConfig } from "../tasks/free_config.ts";
+export { freePorts } from "../tasks/free_config.ts";
 export { temporaryDirectory } from "../tasks/temporary_directory.ts";
 
 const CHECKOUT = fromFileUrl(new URL("..", import.meta.url));
@@ -209,6 +211,17 @@ export async function waitFor(
     if (performance.now() > endMs) throw new Error(`Not within ${deadlineMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** Writes the config of a cluster on free ports, with its data beside it, into a directory. */
+export async function writeFreeConfig(
+  directory: string,
+  nodeCount: number,
+): Promise<{ file: string; config: ClusterConfig }> {
+  const config = freeConfig(directory, nodeCount);
+  const file = join(directory, "cluster.json");
+  await Deno.writeTextFile(file, JSON.stringify(config));
+  return { file, config };
 }
 
 /** Makes `path` a symbolic link to `target`. `Deno.symlink` would take permission for all files. */

@@ -6,7 +6,7 @@
 
 import type { ClusterConfig } from "../../lib/config.ts";
 import { assignSlots, slotOf } from "../../router/slots.ts";
-import { writeFreeConfig } from "../free_config.ts";
+import { freeConfig } from "../free_config.ts";
 import { prefill } from "../prefill.ts";
 import { type Program, programsOf } from "../supervise/program.ts";
 import { type ServerProcess, startServer } from "./server_process.ts";
@@ -21,7 +21,7 @@ export interface PreparedCluster {
 }
 
 export interface PrepareClusterOptions {
-  /** Gets the config file and the data. */
+  /** Gets the data. */
   readonly directory: string;
   readonly nodeCount: number;
   /** Keys that the nodes hold between them. */
@@ -33,12 +33,12 @@ export interface PrepareClusterOptions {
 export async function prepareCluster(options: PrepareClusterOptions): Promise<PreparedCluster> {
   const { directory, nodeCount, keyCount, signal } = options;
   await Deno.mkdir(directory, { recursive: true });
-  const { file, config } = await writeFreeConfig(directory, nodeCount);
+  const config = freeConfig(directory, nodeCount);
   const keys = keysByNode(keyCount, nodeCount);
   for (const [i, { id, data }] of config.nodes.entries()) {
     await prefill({ directory: data, nodeId: id, keys: keys[i], value: VALUE, signal });
   }
-  const programs = programsOf(config, { configFile: file });
+  const programs = programsOf(config);
   return { config, nodePrograms: programs.slice(0, -1), routerProgram: programs.at(-1)! };
 }
 

@@ -51,7 +51,7 @@ export function formatInvitation({ router }: ClusterConfig, states: readonly Sta
   const body = JSON.stringify({ client: "me", seq: 1, key: "greeting", value: "hello" });
   const isServing = states.slice(0, -1).some(({ kind }) => kind === "ready");
   return [
-    `router  ${url}${state.kind === "ready" ? "" : ` ${whyNotReady(state)}`}`,
+    `router  ${url} ${state.kind === "ready" ? `(pid ${state.facts.pid})` : whyNotReady(state)}`,
     ...isServing
       ? [`try it  curl ${url}/put -d '${body}'`, `        curl '${url}/get?key=greeting'`]
       : [],

@@ -3,8 +3,11 @@
  *
  * Each process may do what its part needs and nothing else: a node reads and writes its own data
  * directory, listens on its own two ports, and reads its own source, which Deno asks of it to start
- * the thread that takes snapshots; a router listens on its port and connects to the link
- * ports of the nodes; either may read the config file.
+ * the thread that takes snapshots; a router listens on its port and connects to the link ports of
+ * the nodes.
+ *
+ * All get the config itself and not the file that it came from, which may have been edited by the
+ * time that one of them is started again: the parts of a cluster have to agree on who owns a key.
  *
  * @module
  */
@@ -53,8 +56,6 @@ export interface Child {
 export type Spawn = (program: Program, onLine: (line: string) => void) => Child;
 
 export interface ProgramOptions {
-  /** Where the config was read from; it was built in if there is none. */
-  readonly configFile?: string;
   /** Bytes that store and sessions of each node may take. Default: what a node takes by itself. */
   readonly memoryBytes?: number;
 }
@@ -67,23 +68,26 @@ export interface ProgramOptions {
 export function programsOf(config: ClusterConfig, options: ProgramOptions = {}): Program[] {
   // A lone node has the processors nearly for itself, and loses a little by waiting.
   const isBatch = config.nodes.length > 1;
-  const nodes = config.nodes.map((node) => ({ ...nodeProgram(node, options), isBatch }));
-  return [...nodes, routerProgram(config, options)];
+  const nodes = config.nodes.map((node) => ({ ...nodeProgram(node, config, options), isBatch }));
+  return [...nodes, routerProgram(config)];
 }
 
-function nodeProgram(node: NodeConfig, { configFile, memoryBytes }: ProgramOptions): Program {
+function nodeProgram(
+  node: NodeConfig,
+  config: ClusterConfig,
+  { memoryBytes }: ProgramOptions,
+): Program {
   const { id, host, port, linkPort, data } = node;
   const directories = pathsOf(data);
-  const readOnly = configFile === undefined ? THREAD_SOURCES : [...THREAD_SOURCES, configFile];
   const permissions = [
-    allow("read", [...directories, ...readOnly]),
+    allow("read", [...directories, ...THREAD_SOURCES]),
     allow("write", directories),
     allow("net", [formatAddress(host, port), formatAddress(host, linkPort)]),
   ];
   const memoryFlag = memoryBytes === undefined ? [] : ["--memory-max", `${memoryBytes}`];
   return {
     name: id,
-    args: denoArgs(permissions, ["node", "--id", id, ...memoryFlag], configFile),
+    args: denoArgs(permissions, ["node", "--id", id, ...memoryFlag], config),
     damageAdvice: `its keys answer 503; to look at it: ${checkCommand(data)}`,
   };
 }
@@ -94,24 +98,18 @@ function pathsOf(path: string): string[] {
   return real === resolve(path) ? [path] : [path, real];
 }
 
-function routerProgram(
-  { router, nodes }: ClusterConfig,
-  { configFile }: ProgramOptions,
-): Program {
+function routerProgram(config: ClusterConfig): Program {
+  const { router, nodes } = config;
   const addresses = [
     formatAddress(router.host, router.port),
     ...nodes.map(({ host, linkPort }) => formatAddress(host, linkPort)),
   ];
-  const permissions = [
-    allow("net", addresses),
-    ...configFile === undefined ? [] : [allow("read", [configFile])],
-  ];
-  return { name: "router", args: denoArgs(permissions, ["router"], configFile) };
+  return { name: "router", args: denoArgs([allow("net", addresses)], ["router"], config) };
 }
 
-function denoArgs(permissions: string[], command: string[], configFile?: string): string[] {
-  const configFlag = configFile === undefined ? [] : ["--config", configFile];
-  return ["run", "--no-prompt", ...permissions, MAIN, ...command, ...configFlag, "--supervised"];
+function denoArgs(permissions: string[], command: string[], config: ClusterConfig): string[] {
+  const configFlag = ["--config", JSON.stringify(config)];
+  return ["run", "--no-prompt", ...permissions, MAIN, ...command, "--supervised", ...configFlag];
 }
 
 /** A permission flag. @throws {Failure} A comma parts its list, so no item may have one in it. */

@@ -47,8 +47,8 @@ export class TargetCluster implements AsyncDisposable {
   readonly #unexpected: string[] = [];
   #isStopping = false;
 
-  private constructor(config: ClusterConfig, file: string) {
-    const programs = programsOf(config, { configFile: file });
+  private constructor(config: ClusterConfig) {
+    const programs = programsOf(config);
     this.config = config;
     this.#targets = new Map(programs.map(({ name }) => [name, new Target()]));
     this.#supervisor = new Supervisor(programs, {
@@ -60,9 +60,9 @@ export class TargetCluster implements AsyncDisposable {
   }
 
   /** Starts all processes, and resolves when they are ready. */
-  static async start(config: ClusterConfig, file: string): Promise<TargetCluster> {
+  static async start(config: ClusterConfig): Promise<TargetCluster> {
     await makeDataDirectories(config);
-    const cluster = new TargetCluster(config, file);
+    const cluster = new TargetCluster(config);
     await cluster.#supervisor.start();
     for (const name of cluster.#targets.keys()) await cluster.ready(name);
     return cluster;

@@ -327,6 +327,15 @@ Deno.test("loadConfig() without a path gives six nodes and a router on loopback"
   });
 });
 
+Deno.test("loadConfig() takes the JSON itself, with paths from the current directory", async () => {
+  assertEquals(await loadConfig(JSON.stringify(BUILT_IN_CONFIG)), BUILT_IN_CONFIG);
+  const error = await assertRejects(() => loadConfig(`{"nodes":[]}`), ConfigError);
+  assertEquals(error.problems, [
+    "Cannot use config on the command line: router is missing, expected an object with host and port",
+    "Cannot use config on the command line: nodes is [], expected a list of at least one node",
+  ]);
+});
+
 Deno.test("loadConfig() names the file that it cannot read", async () => {
   const error = await assertRejects(() => loadConfig("no/such.json"), ConfigError);
   assertEquals(

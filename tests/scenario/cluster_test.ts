@@ -99,6 +99,19 @@ Deno.test("cluster starts a node again that was killed", async () => {
   );
 });
 
+Deno.test("cluster keeps to the config that it was started with", async () => {
+  await using cluster = await startCluster();
+  const { port } = cluster.config.router;
+  assertEquals(await putStatus(port, 1), 200);
+  const nodes = cluster.config.nodes.toReversed(); // so each key would be looked for elsewhere
+  await Deno.writeTextFile(cluster.file, JSON.stringify({ ...cluster.config, nodes }));
+  const [, pid] = await cluster.process.line(/^router +\S+ \(pid (\d+)\)$/);
+  Deno.kill(Number(pid), "SIGKILL");
+  await cluster.process.line(/^router +\| listening id=router /);
+  const { body } = await request(`http://127.0.0.1:${port}`, "/get?key=k");
+  assertEquals(body, { value: "v" });
+});
+
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   Deno.test(`cluster stops all processes within 5 s at ${signal}`, async () => {
     await using cluster = await startCluster();

@@ -23,14 +23,12 @@ function valueOf(seq: number): string {
 
 Deno.test("a node may take a snapshot, and starts from it when it was killed", async () => {
   await using directory = await temporaryDirectory();
-  const { file, config } = await writeFreeConfig(directory.path, 1);
+  const { config } = await writeFreeConfig(directory.path, 1);
   const [{ host, port, data }] = config.nodes;
   await Deno.mkdir(data);
   const url = `http://${formatAddress(host, port)}`;
-  const permissions = programsOf(config, { configFile: file })[0].args.filter((arg) =>
-    arg.startsWith("--allow")
-  );
-  const args = ["node", "--id", "n1", "--config", file];
+  const permissions = programsOf(config)[0].args.filter((arg) => arg.startsWith("--allow"));
+  const args = ["node", "--id", "n1", "--config", JSON.stringify(config)];
   const keyOf = (seq: number) => `k${seq % KEYS}`;
   const write = async (seq: number) =>
     (await put(url, { client: "c", seq, key: keyOf(seq), value: valueOf(seq) })).body;

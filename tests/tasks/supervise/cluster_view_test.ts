@@ -32,7 +32,7 @@ n5    127.0.0.1:8094  data/n5  -     -          ended with code 1, and starts ag
 Deno.test("formatInvitation() gives an address that one can connect to", () => {
   const router = { host: "0.0.0.0", port: 8080 };
   const text = formatInvitation({ ...BUILT_IN_CONFIG, router }, [ready(0, 0), ready(0, 0)]);
-  assertStringIncludes(text, "router  http://127.0.0.1:8080\n");
+  assertStringIncludes(text, "router  http://127.0.0.1:8080 (pid 4711)\n");
 });
 
 Deno.test("formatInvitation() says that the router does not serve", () => {
@@ -45,7 +45,7 @@ Deno.test("formatInvitation() says that the router does not serve", () => {
 Deno.test("formatInvitation() does not invite to a cluster without a node that is up", () => {
   assertEquals(
     formatInvitation(BUILT_IN_CONFIG, [{ kind: "starting" }, ready(0, 0)]),
-    "router  http://127.0.0.1:8080\nstop    Ctrl-C",
+    "router  http://127.0.0.1:8080 (pid 4711)\nstop    Ctrl-C",
   );
 });
 
