@@ -4,7 +4,7 @@
  * @module
  */
 import { DamageError } from "./damage.ts";
-import { checkMarker, isLocked } from "./data_directory.ts";
+import { checkMarker, isLocked, type Marker } from "./data_directory.ts";
 import type { Disk } from "./disk.ts";
 import {
   type DirectoryScan,
@@ -62,19 +62,19 @@ async function readReport(disk: Disk, directory: string): Promise<CheckReport> {
     snapshot: (snapshot) => found.snapshot = snapshot,
     segment: (segment) => found.segments.push(segment),
   };
-  let nodeId: string | null = null;
+  let marker: Marker | null = null;
   let scan: DirectoryScan | null = null;
   let damage: DamageError | null = null;
   try {
-    nodeId = await checkMarker(disk, directory);
-    scan = await scanDataOf(nodeId, disk, directory, visitor);
+    marker = await checkMarker(disk, directory);
+    scan = await scanDataOf(marker, disk, directory, visitor);
   } catch (error) {
     if (!(error instanceof DamageError)) throw error;
     damage = error;
   }
   const { records, shard: { store, sessions } } = replay;
   return {
-    nodeId: scan?.nodeId ?? (nodeId || null),
+    nodeId: scan?.nodeId ?? marker?.nodeId ?? null,
     ...found,
     passedOver: scan?.passedOver ?? [],
     records,
@@ -87,14 +87,15 @@ async function readReport(disk: Disk, directory: string): Promise<CheckReport> {
 
 /** Reads the data that the marker stands for; null if there is neither data nor a marker. */
 async function scanDataOf(
-  nodeId: string | null,
+  marker: Marker | null,
   disk: Disk,
   directory: string,
   visitor: ScanVisitor,
 ): Promise<DirectoryScan | null> {
   const scan = await scanDirectory(disk, directory, visitor);
-  if (scan === null && nodeId !== null) throw missingLog(directory);
-  if (scan !== null && nodeId && scan.nodeId !== nodeId) {
+  if (scan === null && marker !== null) throw missingLog(directory);
+  const nodeId = marker?.nodeId ?? null;
+  if (scan !== null && nodeId !== null && scan.nodeId !== nodeId) {
     throw new DamageError(directory, 0, `log is of node "${scan.nodeId}", marker of "${nodeId}"`);
   }
   return scan;

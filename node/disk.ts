@@ -18,12 +18,8 @@ export type OpenMode = "read" | "write" | "write or create" | "create";
 export interface Disk {
   /** Names in `directory`, sorted. */
   list(directory: string): Promise<string[]>;
-  /**
-   * Creates `directory` if it is missing; if asked to, its parents as well. True if it did.
-   *
-   * @throws {Deno.errors.NotFound} A parent is missing.
-   */
-  makeDirectory(directory: string, withParents?: boolean): Promise<boolean>;
+  /** Creates `directory` if it is missing, and its parents. True if it did. */
+  makeDirectory(directory: string): Promise<boolean>;
   /** Opens a file. */
   open(path: string, mode: OpenMode): Promise<DiskFile>;
   /** Takes the place of a file of that name, at once or not at all. */

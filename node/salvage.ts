@@ -11,7 +11,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { join } from "@std/path";
-import { checkMarker, openDataDirectory } from "./data_directory.ts";
+import { checkMarker, type Marker, openDataDirectory } from "./data_directory.ts";
 import { DamageError, UnreadableRecordError } from "./damage.ts";
 import { createFile, type Disk, readFile } from "./disk.ts";
 import { type BrokenStretch, fileHeaderOf, type IntactFrame, walkFrames } from "./frame_walk.ts";
@@ -132,7 +132,7 @@ class Salvager {
   }
 
   async read(): Promise<void> {
-    this.#nodeId = await this.#readMarker();
+    this.#nodeId = (await this.#readMarker())?.nodeId ?? null;
     const names = await this.#disk.list(this.#directory);
     const segmentNames = names.filter(isSegmentName);
     const snapshotNames = names.filter(isSnapshotName).reverse();
@@ -164,9 +164,9 @@ class Salvager {
     };
   }
 
-  async #readMarker(): Promise<string | null> {
+  async #readMarker(): Promise<Marker | null> {
     try {
-      return await checkMarker(this.#disk, this.#directory) || null;
+      return await checkMarker(this.#disk, this.#directory);
     } catch (error) {
       if (error instanceof DamageError) return null;
       throw error;

@@ -14,7 +14,7 @@ const FILLER = 0xff;
 export function withFiller(disk: Disk): Disk {
   return {
     list: (directory) => disk.list(directory),
-    makeDirectory: (directory, withParents) => disk.makeDirectory(directory, withParents),
+    makeDirectory: (directory) => disk.makeDirectory(directory),
     open: async (path, mode) => fileWithFiller(await disk.open(path, mode)),
     rename: (from, to) => disk.rename(from, to),
     remove: (path) => disk.remove(path),
