@@ -4,7 +4,7 @@
  * @module
  */
 import { DamageError } from "./damage.ts";
-import { checkMarker, isLocked, type Marker } from "./data_directory.ts";
+import { checkMarker, isLocked, type Marker, type ShardNumber } from "./data_directory.ts";
 import type { Disk } from "./disk.ts";
 import {
   type DirectoryScan,
@@ -20,6 +20,8 @@ import type { SnapshotScan } from "./snapshot_scan.ts";
 export interface CheckReport {
   /** `null` if the directory was used by no node yet, or the damage comes before it is known. */
   readonly nodeId: string | null;
+  /** Which one of the cluster it is; `null` if the marker does not say. */
+  readonly shard: ShardNumber | null;
   /** With which the log begins; `null` if it begins with record 1. */
   readonly snapshot: SnapshotScan | null;
   /** What is wrong with newer snapshots, in place of which a node would use `snapshot`. */
@@ -75,6 +77,7 @@ async function readReport(disk: Disk, directory: string): Promise<CheckReport> {
   const { records, shard: { store, sessions } } = replay;
   return {
     nodeId: scan?.nodeId ?? marker?.nodeId ?? null,
+    shard: marker?.shard ?? null,
     ...found,
     passedOver: scan?.passedOver ?? [],
     records,

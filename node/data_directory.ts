@@ -1,9 +1,12 @@
 /**
  * A node's data directory: whose it is, that it belongs to one process at a time, and that it has
- * held a log. All three are the file `NODE` in it.
+ * held a log. All three are the file `NODE` in it, the marker, which is locked while a node runs:
  *
- *     data/n1/NODE                   locked while a node runs; whose log this is, with a checksum
- *     data/n1/0000000000000001.log   the log's segments, and snapshots (`….snapshot`)
+ *     sixpaths node n1, shard 1 of 6, data format 1, crc32 72b072a5
+ *
+ * The number and order of the nodes in the config decide which node owns a key. Under a config in
+ * which a node is another shard, clients would look for its keys elsewhere, and find nothing: so it
+ * does not start.
  *
  * @module
  */
@@ -19,13 +22,25 @@ export const MARKER_NAME = "NODE";
 const LOCK_TRIES_MAX = 20;
 const LOCK_RETRY_MS = 10;
 
+/** Which of the shards of a cluster, in the order of its config, such as `1 of 6`. */
+export type ShardNumber = `${number} of ${number}`;
+
 /** What a marker says. */
 export interface Marker {
   /** Null if it says only that a log was durable; the log then knows whose it is. */
   readonly nodeId: string | null;
+  /** Null until a node that knows its number has marked the directory. */
+  readonly shard: ShardNumber | null;
+}
+
+/** A directory holds data, but not of the node or the shard that wants to use it. */
+export class WrongDirectoryError extends Error {
+  override name = "WrongDirectoryError";
 }
 
 export interface OpenDataDirectoryOptions {
+  /** Default: whichever the directory holds. */
+  readonly shard?: ShardNumber | null;
   readonly clock: Clock;
   /** Told what a person who runs the node should know, in one line each. */
   readonly report: (line: string) => void;
@@ -35,7 +50,7 @@ export interface OpenDataDirectoryOptions {
 export interface DataDirectory extends Disposable {
   /** Whether a log was ever durable in it: one that is missing now has been lost. */
   readonly existing: boolean;
-  /** Makes durable that there is a log, and whose: from now on no node starts without one. */
+  /** Makes durable that there is a log, and of whom: from now on no node starts without one. */
   markExisting(): Promise<void>;
 }
 
@@ -43,13 +58,14 @@ export interface DataDirectory extends Disposable {
  * Creates the directory if it is missing, and takes it for this process.
  *
  * @throws {DamageError} The marker is not what was written.
- * @throws {Error} Another process has it, or it belongs to another node.
+ * @throws {WrongDirectoryError} It belongs to another node, or holds another shard.
+ * @throws {Error} Another process has it.
  */
 export async function openDataDirectory(
   disk: Disk,
   directory: string,
   nodeId: string,
-  { clock, report }: OpenDataDirectoryOptions,
+  { shard, clock, report }: OpenDataDirectoryOptions,
 ): Promise<DataDirectory> {
   await makeDataDirectory(disk, directory, report);
   const path = join(directory, MARKER_NAME);
@@ -60,17 +76,23 @@ export async function openDataDirectory(
       throw new Error(`Cannot use "${directory}": another process has locked it`);
     }
     const marker = await readMarker(file, path);
-    const owner = marker?.nodeId ?? nodeId;
-    if (owner !== nodeId) {
-      throw new Error(
-        `Cannot use "${directory}": it belongs to node "${owner}", expected "${nodeId}"`,
+    const held = { nodeId: marker?.nodeId ?? nodeId, shard: marker?.shard ?? shard ?? null };
+    if (held.nodeId !== nodeId) {
+      throw new WrongDirectoryError(
+        `Cannot use "${directory}": it belongs to node "${held.nodeId}", expected "${nodeId}"`,
+      );
+    }
+    if (shard && held.shard !== shard) {
+      throw new WrongDirectoryError(
+        `Cannot use "${directory}": it holds shard ${held.shard}, and by the config node ` +
+          `"${nodeId}" is shard ${shard}; put the number and order of the nodes back as they were`,
       );
     }
     return {
       existing: marker !== null,
       // Again at every start: a marker that was only read may not be durable, after a failed sync.
       async markExisting() {
-        writeBytes(file, markerOf(nodeId), 0);
+        writeBytes(file, markerOf(held), 0);
         await file.syncData();
         await disk.syncDirectory(directory);
       },
@@ -106,14 +128,14 @@ export async function isLocked(disk: Disk, directory: string): Promise<boolean> 
 }
 
 /** The bytes of a marker. Zeros fill up its sector, which a disk writes whole or not at all. */
-function markerOf(nodeId: string): Uint8Array {
+function markerOf(marker: Marker): Uint8Array {
   const bytes = new Uint8Array(SECTOR_BYTES);
-  bytes.set(new TextEncoder().encode(lineOf(nodeId)));
+  bytes.set(new TextEncoder().encode(lineOf(marker)));
   return bytes;
 }
 
-function lineOf(nodeId: string): string {
-  const text = `sixpaths node ${nodeId}, data format 1`;
+function lineOf({ nodeId, shard }: Marker): string {
+  const text = `sixpaths node ${nodeId}, ${shard ? `shard ${shard}, ` : ""}data format 1`;
   return `${text}, crc32 ${crc32(text).toString(16).padStart(8, "0")}\n`;
 }
 
@@ -125,11 +147,13 @@ async function readMarker(file: DiskFile, path: string): Promise<Marker | null> 
   const length = await file.size();
   if (length === 0) return null;
   const bytes = readBytes(file, 0, Math.min(length, SECTOR_BYTES));
-  if (bytes.every((byte) => byte === 0)) return { nodeId: null };
+  if (bytes.every((byte) => byte === 0)) return { nodeId: null, shard: null };
   const line = new TextDecoder().decode(bytes).replace(/\0+$/, "");
-  const nodeId = /^sixpaths node ([\w-]+), /.exec(line)?.[1] ?? "…";
-  const expected = lineOf(nodeId);
-  if (length === SECTOR_BYTES && line === expected) return { nodeId };
+  const found = /^sixpaths node ([\w-]+), (?:shard (\d+ of \d+), )?/.exec(line);
+  const shard = (found?.[2] ?? null) as ShardNumber | null;
+  const marker = { nodeId: found?.[1] ?? "…", shard };
+  const expected = lineOf(marker);
+  if (length === SECTOR_BYTES && line === expected) return marker;
   const reason = `content is ${JSON.stringify(line)}, expected ${JSON.stringify(expected)}`;
   throw new DamageError(path, 0, reason);
 }

@@ -7,6 +7,7 @@
 import { join } from "@std/path";
 import { errorMessage } from "../lib/error_message.ts";
 import { FILL_BYTES, SEGMENT_BYTES } from "../lib/limits.ts";
+import { WrongDirectoryError } from "./data_directory.ts";
 import {
   type DirectoryScan,
   isCovered,
@@ -98,7 +99,7 @@ export class FileLog implements Log {
     const scan = await scanDirectory(this.#disk, this.#directory, visitor);
     if (scan === null) return await this.#createLog();
     if (scan.nodeId !== this.#options.nodeId) {
-      throw new Error(
+      throw new WrongDirectoryError(
         `Cannot open the log in "${this.#directory}": it belongs to node "${scan.nodeId}", ` +
           `expected "${this.#options.nodeId}"`,
       );

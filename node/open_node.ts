@@ -6,7 +6,7 @@
  * @module
  */
 import type { Clock } from "../lib/clock.ts";
-import { type DataDirectory, openDataDirectory } from "./data_directory.ts";
+import { type DataDirectory, openDataDirectory, type ShardNumber } from "./data_directory.ts";
 import type { Disk } from "./disk.ts";
 import { FileLog, type FileLogOptions } from "./file_log.ts";
 import { Node, type ShardBounds } from "./node.ts";
@@ -17,6 +17,8 @@ export interface OpenNodeOptions {
   readonly clock: Clock;
   readonly directory: string;
   readonly nodeId: string;
+  /** Default: whichever the directory holds. */
+  readonly shard?: ShardNumber;
   /** Fills an array with random bytes and returns it. */
   readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => Uint8Array;
   /** Bytes that the store may hold, see `admission.ts`. Default: no bound. */
@@ -42,12 +44,15 @@ export interface OpenedNode extends AsyncDisposable {
  * Opens the data directory and replays the log.
  *
  * @throws {DamageError} The data is not what was written.
- * @throws {Error} The directory is another node's, or locked by another process, or cannot be used.
+ * @throws {WrongDirectoryError} The data is another node's, or of another shard.
+ * @throws {Error} The directory is locked by another process, or cannot be used.
  */
 export async function openNode(options: OpenNodeOptions): Promise<OpenedNode> {
-  const { disk, clock, directory: path, nodeId, storeBytesMax, report, bounds } = options;
+  const { disk, clock, directory: path, nodeId, shard, storeBytesMax, report, bounds } = options;
   await using resources = new AsyncDisposableStack();
-  const directory = resources.use(await openDataDirectory(disk, path, nodeId, { clock, report }));
+  const directory = resources.use(
+    await openDataDirectory(disk, path, nodeId, { shard, clock, report }),
+  );
   const log = openLog(options, directory);
   resources.defer(() => log.close());
   const { takeSnapshot: take, snapshotGrowthBytesMin: growthBytesMin } = options;

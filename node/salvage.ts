@@ -11,7 +11,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { join } from "@std/path";
-import { checkMarker, type Marker, openDataDirectory } from "./data_directory.ts";
+import { checkMarker, type Marker, openDataDirectory, type ShardNumber } from "./data_directory.ts";
 import { DamageError, UnreadableRecordError } from "./damage.ts";
 import { createFile, type Disk, readFile } from "./disk.ts";
 import { type BrokenStretch, fileHeaderOf, type IntactFrame, walkFrames } from "./frame_walk.ts";
@@ -54,6 +54,8 @@ export interface LostRange {
 /** What was saved, and what was not. */
 export interface SalvageReport {
   readonly nodeId: string;
+  /** Which one of the cluster it is; null if that is lost: the next start adds it. */
+  readonly shard: ShardNumber | null;
   /** With which it begins; null if with record 1. */
   readonly snapshot: SalvagedSnapshot | null;
   /** Records applied, without those in the snapshot, and the last of them. */
@@ -87,10 +89,10 @@ export async function salvage(options: SalvageOptions): Promise<SalvageReport> {
 
 async function writeDirectory(
   { disk, to, clock, randomBytes, report }: SalvageOptions,
-  { nodeId, lastIndex }: SalvageReport,
+  { nodeId, shard, lastIndex }: SalvageReport,
   replay: Replay,
 ): Promise<void> {
-  using directory = await openDataDirectory(disk, to, nodeId, { clock, report });
+  using directory = await openDataDirectory(disk, to, nodeId, { shard, clock, report });
   // Before there is a log: no node starts with an empty one on what is written only in part.
   await directory.markExisting();
   // A log of its own: no file of the damaged one can get into it unnoticed.
@@ -118,6 +120,7 @@ class Salvager {
   readonly #directory: string;
   #logId: Uint8Array | null = null;
   #nodeId: string | null = null;
+  #shard: ShardNumber | null = null;
   #snapshot: SalvagedSnapshot | null = null;
   #nextIndex = 1;
   readonly #lost: LostRange[] = [];
@@ -132,7 +135,9 @@ class Salvager {
   }
 
   async read(): Promise<void> {
-    this.#nodeId = (await this.#readMarker())?.nodeId ?? null;
+    const marker = await this.#readMarker();
+    this.#nodeId = marker?.nodeId ?? null;
+    this.#shard = marker?.shard ?? null;
     const names = await this.#disk.list(this.#directory);
     const segmentNames = names.filter(isSegmentName);
     const snapshotNames = names.filter(isSnapshotName).reverse();
@@ -155,6 +160,7 @@ class Salvager {
     }
     return {
       nodeId: this.#nodeId,
+      shard: this.#shard,
       snapshot: this.#snapshot,
       records,
       lastIndex: this.#nextIndex - 1,

@@ -11,6 +11,7 @@ import { systemClock } from "../lib/clock.ts";
 import { formatAddress, type NodeConfig } from "../lib/config.ts";
 import { serveHttp } from "../lib/http_server.ts";
 import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
+import type { ShardNumber } from "./data_directory.ts";
 import { LinkServer } from "./link_server.ts";
 import { openRealNode } from "./open_real_node.ts";
 import { inThread } from "./snapshot_thread.ts";
@@ -30,6 +31,8 @@ export interface RunningNode {
 }
 
 export interface StartNodeOptions {
+  /** Which one of the cluster the node is. Default: whichever its directory holds. */
+  readonly shard?: ShardNumber;
   /** Bytes that store and sessions may take. Default: 3/4 of the heap limit of V8. */
   readonly memoryBytes?: number;
 }
@@ -38,8 +41,9 @@ export interface StartNodeOptions {
  * Opens the data directory, replays the log, and serves.
  *
  * @throws {DamageError} The data is not what was written.
+ * @throws {WrongDirectoryError} The data is another node's, or of another shard.
  * @throws {Deno.errors.AddrInUse} A port is taken.
- * @throws {Error} The directory is another node's, or locked by another process, or cannot be used.
+ * @throws {Error} The directory is locked by another process, or cannot be used.
  */
 export async function startNode(
   config: NodeConfig,
@@ -51,6 +55,7 @@ export async function startNode(
     await openRealNode({
       directory: config.data,
       nodeId: config.id,
+      shard: options.shard,
       storeBytesMax: storeBytesMax(options.memoryBytes ?? defaultMemoryBytes()),
       takeSnapshot: inThread(config.data),
     }),

@@ -6,6 +6,7 @@
 
 import { type ClusterConfig, formatAddress, loadConfig, type NodeConfig } from "../lib/config.ts";
 import { DamageError } from "../node/damage.ts";
+import { type ShardNumber, WrongDirectoryError } from "../node/data_directory.ts";
 import { type RunningNode, startNode } from "../node/server.ts";
 import { checkCommand } from "./check_command.ts";
 import { parseMemoryMax } from "./memory_max.ts";
@@ -34,11 +35,13 @@ export async function run(args: string[]): Promise<number> {
     flags: { id: "text", config: "text", "memory-max": "text", supervised: "switch" },
   });
   const memoryBytes = parseMemoryMax(flags["memory-max"]);
-  const config = findNode(await loadConfig(flags.config), flags.id);
+  const cluster = await loadConfig(flags.config);
+  const config = findNode(cluster, flags.id);
+  const shard = shardOf(cluster, config);
   const stop = flags.supervised ? Promise.race([stopSignal(), endOfInput()]) : stopSignal();
   try {
     // A replay that is under way when the node is to stop has accepted nothing: it is left there.
-    const node = await Promise.race([startNode(config, { memoryBytes }), stop]);
+    const node = await Promise.race([startNode(config, { shard, memoryBytes }), stop]);
     if (node) await serve(node, config, stop);
   } catch (error) {
     throw explain(error, config, flags.supervised);
@@ -52,6 +55,11 @@ function findNode(config: ClusterConfig, id: string | undefined): NodeConfig {
   const node = config.nodes.find((node) => node.id === id);
   if (node === undefined) throw misuse(`Unknown node "${id}", expected one of ${ids}`);
   return node;
+}
+
+/** Its place in the config, which decides which keys it owns. */
+function shardOf({ nodes }: ClusterConfig, node: NodeConfig): ShardNumber {
+  return `${nodes.indexOf(node) + 1} of ${nodes.length}`;
 }
 
 async function serve(node: RunningNode, config: NodeConfig, stop: Promise<void>): Promise<void> {
@@ -81,6 +89,11 @@ function explain(
   if (error instanceof DamageError) {
     const advice = `nothing was changed; to look at it: ${checkCommand(data)}`;
     return new Failure(`${message}; ${advice}`, { ...options, exitCode: ExitCode.damaged });
+  }
+  if (error instanceof WrongDirectoryError) {
+    // Nor can another try help: it is the config that has to change.
+    const advised = { ...options, exitCode: ExitCode.misuse };
+    return new Failure(`${message}; nothing was changed`, advised);
   }
   const addresses = `${formatAddress(host, port)} and ${formatAddress(host, linkPort)}`;
   if (error instanceof Deno.errors.AddrInUse) {

@@ -46,6 +46,7 @@ export async function openSmallNode(
     clock: systemClock,
     directory: DIRECTORY,
     nodeId: "n1",
+    shard: "1 of 6",
     randomBytes: (target) => target.fill(options.id ?? 7),
     report: (line) => reports.push(line),
     openLog: (log) => new FileLog({ ...log, segmentBytes, fillBytes: 1024 }),
