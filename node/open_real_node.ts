@@ -11,7 +11,7 @@ import { realDisk } from "./real_disk.ts";
 export function openRealNode(
   options: Pick<
     OpenNodeOptions,
-    "directory" | "nodeId" | "shard" | "storeBytesMax" | "takeSnapshot"
+    "directory" | "nodeId" | "shard" | "storeBytesMax" | "snapshots"
   >,
 ): Promise<OpenedNode> {
   return openNode({

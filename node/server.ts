@@ -49,7 +49,6 @@ export async function startNode(
   config: NodeConfig,
   options: StartNodeOptions = {},
 ): Promise<RunningNode> {
-  const report = console.error;
   await using resources = new AsyncDisposableStack();
   const { node, log } = resources.use(
     await openRealNode({
@@ -57,7 +56,7 @@ export async function startNode(
       nodeId: config.id,
       shard: options.shard,
       storeBytesMax: storeBytesMax(options.memoryBytes ?? defaultMemoryBytes()),
-      takeSnapshot: inThread(config.data),
+      snapshots: { take: inThread(config.data) },
     }),
   );
 
@@ -66,10 +65,13 @@ export async function startNode(
   resources.defer(async () => {
     await Promise.all(servers.map((server) => server.close()));
   });
-  const links = serveLinks(config, new LinkServer(node, config.id, systemClock), report);
+  const links = serveLinks(config, new LinkServer(node, config.id, systemClock));
   servers.push(links);
   const { host: hostname, port } = config;
-  const server = serveHttp({ hostname, port, report }, createHandler(node, systemClock));
+  const server = serveHttp(
+    { hostname, port, report: console.error },
+    createHandler(node, systemClock),
+  );
   servers.push(server);
 
   const owned = resources.move();
@@ -88,12 +90,11 @@ export async function startNode(
 function serveLinks(
   config: NodeConfig,
   links: LinkServer,
-  report: (line: string) => void,
 ): { port: number; close: () => Promise<void> } {
   const listener = Deno.listen({ hostname: config.host, port: config.linkPort });
   const { port } = listener.addr;
   const address = formatAddress(config.host, port);
-  const failures = new AcceptFailures({ address, clock: systemClock, report });
+  const failures = new AcceptFailures({ address, clock: systemClock, report: console.error });
   const serving = new Set<Promise<void>>();
   const accepting = acceptEach(listener, failures, (connection) => {
     connection.setNoDelay(true);
