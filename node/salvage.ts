@@ -9,8 +9,9 @@
  *
  * @module
  */
-import type { Clock } from "../lib/clock.ts";
 import { join } from "@std/path";
+import type { Clock } from "../lib/clock.ts";
+import { withFiller } from "./bad_sectors.ts";
 import { checkMarker, type Marker, openDataDirectory, type ShardNumber } from "./data_directory.ts";
 import { DamageError, UnreadableRecordError } from "./damage.ts";
 import { createFile, type Disk, readFile } from "./disk.ts";
@@ -29,7 +30,6 @@ import type { LogIdentity } from "./log_scan.ts";
 import { Replay } from "./replay.ts";
 import { scanSnapshot } from "./snapshot_scan.ts";
 import { writeSnapshot } from "./snapshot_writer.ts";
-import { withFiller } from "./unreadable.ts";
 
 export interface SalvageOptions {
   readonly disk: Disk;

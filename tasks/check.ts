@@ -10,7 +10,7 @@ import { isLocked } from "../node/data_directory.ts";
 import { isSnapshotName } from "../node/log_format.ts";
 import { realDisk } from "../node/real_disk.ts";
 import type { SnapshotScan } from "../node/snapshot_scan.ts";
-import { salvageCommand } from "./check_command.ts";
+import { salvageCommand } from "./advised_commands.ts";
 import { describeNode, readBesideNode, requireDirectory } from "./node_data.ts";
 import { formatSize } from "./size.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";

@@ -8,7 +8,7 @@ import { type ClusterConfig, formatAddress, loadConfig, type NodeConfig } from "
 import { DamageError } from "../node/damage.ts";
 import { type ShardNumber, WrongDirectoryError } from "../node/data_directory.ts";
 import { type RunningNode, startNode } from "../node/server.ts";
-import { checkCommand } from "./check_command.ts";
+import { checkCommand } from "./advised_commands.ts";
 import { parseMemoryMax } from "./memory_max.ts";
 import { ExitCode, Failure, isBug, misuse, notCapable, parseArguments } from "./subcommand.ts";
 import { whyNotListening } from "./supervise/port_check.ts";

@@ -10,7 +10,7 @@
  */
 
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
-import { checkCommand } from "../check_command.ts";
+import { checkCommand } from "../advised_commands.ts";
 import { MAIN, THREAD_SOURCES } from "../source.ts";
 import { Failure } from "../subcommand.ts";
 import { useBatchPolicy } from "./batch_policy.ts";

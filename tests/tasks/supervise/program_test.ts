@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import type { ClusterConfig } from "../../../lib/config.ts";
-import { checkCommand } from "../../../tasks/check_command.ts";
+import { checkCommand } from "../../../tasks/advised_commands.ts";
 import { MAIN, THREAD_SOURCES } from "../../../tasks/source.ts";
 import { Failure } from "../../../tasks/subcommand.ts";
 import { programsOf, spawnProcess } from "../../../tasks/supervise/program.ts";

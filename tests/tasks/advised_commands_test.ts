@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
-import { checkCommand, salvageCommand } from "../../tasks/check_command.ts";
+import { checkCommand, salvageCommand } from "../../tasks/advised_commands.ts";
 import { MAIN } from "../../tasks/source.ts";
 import { runInShell } from "../process.ts";
 import { writtenDirectory } from "./written_directory.ts";
