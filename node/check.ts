@@ -22,15 +22,15 @@ export interface CheckReport {
   readonly nodeId: string | null;
   /** Which one of the cluster it is; `null` if the marker does not say. */
   readonly shard: ShardNumber | null;
-  /** With which the log begins; `null` if it begins with record 1. */
+  /** The one that the log begins with; `null` if it begins with record 1. */
   readonly snapshot: SnapshotScan | null;
-  /** What is wrong with newer snapshots, in place of which a node would use `snapshot`. */
+  /** What is wrong with newer snapshots, instead of which a node would use `snapshot`. */
   readonly passedOver: readonly DamageError[];
   /** The segments that are whole, from the snapshot on. */
   readonly segments: readonly SegmentScan[];
   /** Records read from the segments. */
   readonly records: number;
-  /** As the node would have them after these records. */
+  /** What the node would have after these records. */
   readonly keys: number;
   readonly sessions: number;
   /** Files that the next start removes. */

@@ -22,11 +22,11 @@ export interface Disk {
   makeDirectory(directory: string): Promise<boolean>;
   /** Opens a file. */
   open(path: string, mode: OpenMode): Promise<DiskFile>;
-  /** Takes the place of a file of that name, at once or not at all. */
+  /** Renames a file; one that has the name is replaced, at once or not at all. */
   rename(from: string, to: string): Promise<void>;
-  /** May take a large file away in pieces: a crash then leaves the beginning of it. */
+  /** Removes a file. A large one may go in pieces: a crash can then leave the beginning of it. */
   remove(path: string): Promise<void>;
-  /** Makes durable which files `directory` has. */
+  /** Makes the names in `directory` durable. */
   syncDirectory(directory: string): Promise<void>;
 }
 

@@ -6,8 +6,8 @@
  * @module
  */
 /**
- * Called for each batch, in order. `body` is only valid during the call. What it throws as an
- * `UnreadableRecordError` is damage where the batch stands.
+ * Called for each batch, in order. `body` is only valid during the call. An
+ * `UnreadableRecordError` that it throws counts as damage at the place of the batch.
  */
 export type BatchVisitor = (body: Uint8Array, firstIndex: number, count: number) => void;
 
@@ -22,7 +22,7 @@ export interface LogVisitor {
 
 /** A snapshot that is durable. */
 export interface SnapshotInfo {
-  /** Of the last record that is in it. */
+  /** Index of the last record in it. */
   readonly index: number;
   readonly sizeBytes: number;
 }

@@ -33,9 +33,9 @@ import { writeSnapshot } from "./snapshot_writer.ts";
 
 export interface SalvageOptions {
   readonly disk: Disk;
-  /** The damaged one. It is only read; what cannot be read of it is damaged. */
+  /** The damaged one, which is only read. What cannot be read of it counts as damaged. */
   readonly from: string;
-  /** The new one; is created, or empty. */
+  /** The new one, which is empty or does not exist yet. */
   readonly to: string;
   readonly clock: Clock;
   readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => Uint8Array;
@@ -56,13 +56,13 @@ export interface SalvageReport {
   readonly nodeId: string;
   /** Which one of the cluster it is; null if that is lost: the next start adds it. */
   readonly shard: ShardNumber | null;
-  /** With which it begins; null if with record 1. */
+  /** The one that it begins with; null if it begins with record 1. */
   readonly snapshot: SalvagedSnapshot | null;
-  /** Records applied, without those in the snapshot, and the last of them. */
+  /** Records applied, without those in the snapshot; and the index of the last one. */
   readonly records: number;
   readonly lastIndex: number;
   readonly lost: readonly LostRange[];
-  /** In the new directory. */
+  /** What the new directory holds. */
   readonly keys: number;
   readonly sessions: number;
 }
@@ -93,9 +93,9 @@ async function writeDirectory(
   replay: Replay,
 ): Promise<void> {
   using directory = await openDataDirectory(disk, to, nodeId, { shard, clock, report });
-  // Before there is a log: no node starts with an empty one on what is written only in part.
+  // Before there is a log: so no node starts with an empty one where only a part is written yet.
   await directory.markExisting();
-  // A log of its own: no file of the damaged one can get into it unnoticed.
+  // An id of its own: so no file of the damaged log can get into this one unnoticed.
   const logId = randomBytes(new Uint8Array(16));
   const header = { firstIndex: lastIndex + 1, chain: 0, logId, nodeId };
   if (lastIndex > 0) await writeSnapshot(disk, to, header, replay);
@@ -109,7 +109,7 @@ interface Fault {
   readonly reason: string;
   /** The last record that is lost with it; null if it is unknown which one that is. */
   readonly last: number | null;
-  /** At the end of the log it is a batch that was never finished. */
+  /** Whether, at the end of the log, it is a batch that was never finished. */
   readonly isTorn: boolean;
 }
 
@@ -179,7 +179,7 @@ class Salvager {
     }
   }
 
-  /** The newest one that is whole. Whether there was any. */
+  /** Reads the newest snapshot that is whole, twice as a node does. False if there is none. */
   async #readWholeSnapshot(names: readonly string[]): Promise<boolean> {
     for (const name of names) {
       try {
@@ -196,7 +196,7 @@ class Salvager {
     return false;
   }
 
-  /** What is intact of the newest one that has anything intact. */
+  /** Reads what is intact of the newest snapshot that has anything intact. */
   async #readBrokenSnapshot(names: readonly string[]): Promise<void> {
     for (const name of names) {
       const bytes = await readFile(this.#disk, join(this.#directory, name));
@@ -239,7 +239,7 @@ class Salvager {
     }
   }
 
-  /** Whether a file is of the same log as those before. */
+  /** Whether a file is of the same log as those before it. */
   #belongs({ logId, nodeId }: LogIdentity): boolean {
     this.#logId ??= logId;
     this.#nodeId ??= nodeId;
@@ -247,15 +247,15 @@ class Salvager {
   }
 
   #note(name: string, { offset, reason, claim, isTorn }: BrokenStretch): void {
-    // After a seal there is a segment more, with who knows how many.
+    // After a seal there is another segment, with an unknown number of records.
     const isEnd = claim !== null && claim.kind !== FrameKind.seal;
     const last = isEnd ? claim.firstIndex + claim.count - 1 : null;
     this.#fault(`${reason}: ${name} at byte ${offset}`, last, isTorn);
   }
 
   /**
-   * The first reason counts, and the last record, if all of them know one. Torn is only what nothing
-   * else comes before or after.
+   * Of several faults the first reason counts, and the last record if all of them know one. Only a
+   * fault with no other one before or after it is torn.
    */
   #fault(reason: string, last: number | null = null, isTorn = false): void {
     const before = this.#wrong;

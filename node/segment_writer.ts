@@ -28,7 +28,7 @@ export class SegmentContext {
   /** One step of filling. */
   readonly zeros: Uint8Array;
   readonly frames = new FrameBuffer();
-  /** Counts since the log was opened; without the frames of seals. */
+  /** Counted since the log was opened, without the frames of seals. */
   syncs = 0;
   bytesAppended = 0;
 
@@ -132,7 +132,7 @@ export class SegmentWriter {
     return this.#nextIndex;
   }
 
-  /** Bytes that hold frames, and the header. */
+  /** Bytes of the header and the frames. */
   get tail(): number {
     return this.#tail;
   }

@@ -20,7 +20,7 @@ import { inThread } from "./snapshot_thread.ts";
 export interface RunningNode {
   readonly httpPort: number;
   readonly linkPort: number;
-  /** When it started: keys, bytes of the log that hold records, and the last index. */
+  /** As they were at its start; the bytes are those of the log that hold records. */
   readonly keys: number;
   readonly logBytes: number;
   readonly lastIndex: number;

@@ -1,5 +1,5 @@
 /**
- * For the subcommands that look at a node's data directory.
+ * What the subcommands share that look at a node's data directory.
  *
  * @module
  */
