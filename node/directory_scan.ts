@@ -103,9 +103,9 @@ export function isCovered(name: string, index: number): boolean {
 }
 
 /**
- * The newest snapshot that is intact, and the damage in newer ones. All of it is read here, to prove
- * that, and once more for the visitor: what was loaded of a snapshot that then turns out to be
- * damaged could not be taken back. The second reading mostly finds the file in memory.
+ * The newest snapshot that is intact, and the damage in newer ones. All of it is read here, to
+ * prove that, and then once more for the visitor: what it had loaded of a snapshot that turns out
+ * to be damaged could not be taken back. The second reading mostly finds the file in memory.
  */
 async function chooseSnapshot(
   disk: Disk,

@@ -199,8 +199,8 @@ export class SegmentWriter {
   }
 
   /**
-   * Sees to it that nothing is left of a frame that the disk had no room for. Most disks always take
-   * a frame, as its place was filled with zeros; one that copies on write may not.
+   * Sees to it that nothing is left of a frame that the disk had no room for. Most disks always
+   * take a frame, as its place was filled with zeros; one that copies on write may not.
    */
   async #takeBack(length: number): Promise<void> {
     this.#dirtyBytes = length;

@@ -28,7 +28,8 @@ SIGINT (Ctrl-C) and SIGHUP stop it once everything that it accepted is durable a
                      refused with 507; default: 3/4 of the heap limit of V8
   --supervised       Stop also when standard input ends: the supervisor holds it open
 
-Exit codes: 0 stopped as asked, 1 failed, 2 misuse, 3 damaged data.`;
+Exit codes: 0 stopped as asked, 1 failed, 2 misuse, or data of another node or another shard of the
+cluster, 3 damaged data.`;
 
 export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, {

@@ -360,7 +360,7 @@ Deno.test("salvage() leaves all or what no node starts on, after a crash at any 
   assert(outcomes.refused > 10 && outcomes.whole > 2, JSON.stringify(outcomes));
 });
 
-Deno.test("salvage() keeps the shard if the marker is intact, else the next start adds it", async () => {
+Deno.test("salvage() keeps the shard of an intact marker; else the next start adds it", async () => {
   const shard = "1 of 6";
   for (const isDamaged of [false, true]) {
     const disk = await threeSegments({ withSnapshot: false });

@@ -190,7 +190,7 @@ async function damageFirstNode(file: string, { nodes: [node] }: ClusterConfig): 
   await Deno.writeFile(log, bytes);
 }
 
-Deno.test("cluster leaves nodes down that changed places, until the old config is back", async () => {
+Deno.test("cluster leaves nodes down that changed places, until the config is mended", async () => {
   await using directory = await temporaryDirectory();
   const { file, config } = await writeFreeConfig(directory.path, 3);
   await inCluster(file, async () => assertEquals(await putStatus(config.router.port, 1), 200));

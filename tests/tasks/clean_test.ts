@@ -25,10 +25,10 @@ async function createData(files: Record<string, string[]>) {
   return { ...directory, file };
 }
 
-/** Makes a data directory that of a node. */
+/** Makes a data directory that of a node, under a config in which it was another shard. */
 async function mark(directory: string, nodeId: string): Promise<void> {
   await Deno.remove(join(directory, MARKER_NAME));
-  const options = { clock: systemClock, report: () => {} };
+  const options = { shard: "5 of 9" as const, clock: systemClock, report: () => {} };
   using opened = await openDataDirectory(realDisk, directory, nodeId, options);
   await opened.markExisting();
 }
