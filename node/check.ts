@@ -4,7 +4,7 @@
  * @module
  */
 import { DamageError } from "./damage.ts";
-import { checkMarker, isLocked } from "./data_directory.ts";
+import { checkMarker, isLocked, type Marker, type ShardNumber } from "./data_directory.ts";
 import type { Disk } from "./disk.ts";
 import {
   type DirectoryScan,
@@ -20,15 +20,17 @@ import type { SnapshotScan } from "./snapshot_scan.ts";
 export interface CheckReport {
   /** `null` if the directory was used by no node yet, or the damage comes before it is known. */
   readonly nodeId: string | null;
-  /** With which the log begins; `null` if it begins with record 1. */
+  /** Which one of the cluster it is; `null` if the marker does not say. */
+  readonly shard: ShardNumber | null;
+  /** The one that the log begins with; `null` if it begins with record 1. */
   readonly snapshot: SnapshotScan | null;
-  /** What is wrong with newer snapshots, in place of which a node would use `snapshot`. */
+  /** What is wrong with newer snapshots, instead of which a node would use `snapshot`. */
   readonly passedOver: readonly DamageError[];
   /** The segments that are whole, from the snapshot on. */
   readonly segments: readonly SegmentScan[];
   /** Records read from the segments. */
   readonly records: number;
-  /** As the node would have them after these records. */
+  /** What the node would have after these records. */
   readonly keys: number;
   readonly sessions: number;
   /** Files that the next start removes. */
@@ -62,19 +64,20 @@ async function readReport(disk: Disk, directory: string): Promise<CheckReport> {
     snapshot: (snapshot) => found.snapshot = snapshot,
     segment: (segment) => found.segments.push(segment),
   };
-  let nodeId: string | null = null;
+  let marker: Marker | null = null;
   let scan: DirectoryScan | null = null;
   let damage: DamageError | null = null;
   try {
-    nodeId = await checkMarker(disk, directory);
-    scan = await scanDataOf(nodeId, disk, directory, visitor);
+    marker = await checkMarker(disk, directory);
+    scan = await scanDataOf(marker, disk, directory, visitor);
   } catch (error) {
     if (!(error instanceof DamageError)) throw error;
     damage = error;
   }
   const { records, shard: { store, sessions } } = replay;
   return {
-    nodeId: scan?.nodeId ?? (nodeId || null),
+    nodeId: scan?.nodeId ?? marker?.nodeId ?? null,
+    shard: marker?.shard ?? null,
     ...found,
     passedOver: scan?.passedOver ?? [],
     records,
@@ -87,14 +90,15 @@ async function readReport(disk: Disk, directory: string): Promise<CheckReport> {
 
 /** Reads the data that the marker stands for; null if there is neither data nor a marker. */
 async function scanDataOf(
-  nodeId: string | null,
+  marker: Marker | null,
   disk: Disk,
   directory: string,
   visitor: ScanVisitor,
 ): Promise<DirectoryScan | null> {
   const scan = await scanDirectory(disk, directory, visitor);
-  if (scan === null && nodeId !== null) throw missingLog(directory);
-  if (scan !== null && nodeId && scan.nodeId !== nodeId) {
+  if (scan === null && marker !== null) throw missingLog(directory);
+  const nodeId = marker?.nodeId ?? null;
+  if (scan !== null && nodeId !== null && scan.nodeId !== nodeId) {
     throw new DamageError(directory, 0, `log is of node "${scan.nodeId}", marker of "${nodeId}"`);
   }
   return scan;

@@ -22,7 +22,7 @@ import {
 } from "../lib/limits.ts";
 import type { Admission } from "./admission.ts";
 import { BATCH_HEADER_BYTES, forEachCommand } from "./batch.ts";
-import { isRefusal, type Log, type Refusal } from "./log.ts";
+import { type Log, LogRefusal } from "./log.ts";
 
 /**
  * Gets the answer to one write, once: its result, or why there is none. If it returns a promise,
@@ -114,6 +114,9 @@ export interface CommitQueueOptions {
   /** Called when a batch is answered; the next one waits for what it returns. */
   readonly betweenBatches: () => Promise<void> | void;
 }
+
+/** Why a write is not applied; it may be sent again. */
+type Refusal = InsufficientStorageError | UnavailableError;
 
 /** See the module's own comment. */
 export class CommitQueue {
@@ -218,9 +221,9 @@ export class CommitQueue {
     try {
       await log.append(body, batch.replies.length);
     } catch (error) {
-      if (!isRefusal(error)) throw error;
+      if (!(error instanceof LogRefusal)) throw error;
       this.#retryAtMs = clock.monotonic() + DISK_RETRY_MS;
-      return this.#refuse(batch, error);
+      return this.#refuse(batch, refusalOf(error));
     }
     this.#refusal = null;
     this.#batches++;
@@ -316,6 +319,24 @@ export class CommitQueue {
       for (let i = 0; i < batch.replies.length; i++) batch.take(i)(null, unavailable);
       batch.clear();
     }
+  }
+}
+
+/** What the writes of a batch are told that the log has refused. */
+function refusalOf(error: LogRefusal): Refusal {
+  const options = { cause: error };
+  const rest = `(${error.message}): the write was not applied, and may be sent again later`;
+  switch (error.reason) {
+    case "disk full":
+      return new InsufficientStorageError(`Disk is full ${rest}`, options);
+    case "too many files":
+      return new UnavailableError(`Too many files are open ${rest}`, options);
+    case "half written":
+      return new UnavailableError(
+        "Disk is full, and cannot take back a part of a batch: whether this write will be " +
+          "applied is unknown until there is space",
+        options,
+      );
   }
 }
 

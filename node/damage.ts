@@ -1,17 +1,17 @@
 /**
- * What is said of data on disk that is not what was written. A node that cannot do without that
+ * Errors that say which data on disk is not what was written. A node that cannot do without that
  * data stops before it serves anything, and changes nothing.
  *
  * @module
  */
 
 /**
- * A batch has a record that is none, though its checksum is right: it was written by a bug. Who
- * knows where it stands makes a {@linkcode DamageError} of it.
+ * A batch holds what is no record, though its checksum is right: a bug wrote it. Code that knows
+ * where the batch stands makes a {@linkcode DamageError} of this.
  */
 export class UnreadableRecordError extends Error {
   override name = "UnreadableRecordError";
-  /** Of the first record that cannot be read; those before it could. */
+  /** Index of the first record that cannot be read; those before it could be. */
   readonly index: number;
 
   constructor(index: number, reason: string) {

@@ -17,7 +17,7 @@ import { scanSnapshot, type SnapshotScan } from "./snapshot_scan.ts";
 
 /** What the data of a node turned out to be. */
 export interface DirectoryScan extends LogScan {
-  /** With which the log begins; null if it begins with record 1. */
+  /** The one that the log begins with; null if it begins with record 1. */
   readonly snapshot: SnapshotScan | null;
   /** What is wrong with newer snapshots that could not be used, newest first. */
   readonly passedOver: readonly DamageError[];
@@ -27,16 +27,16 @@ export interface DirectoryScan extends LogScan {
   readonly covered: readonly string[];
 }
 
-/** Gets what a scan finds, in order. */
+/** Is called with what a scan finds, in order. */
 export interface ScanVisitor extends LogVisitor {
   /** Called when all of the snapshot was read. */
   readonly snapshot?: (snapshot: SnapshotScan) => void;
-  /** Called when all of a segment was read. */
+  /** Called after each segment, when all of it was read. */
   readonly segment?: (segment: SegmentScan) => void;
 }
 
 export interface ScanOptions {
-  /** Reads only up to this record, with which a sealed segment has to end. */
+  /** Reads only up to this record, which has to be the last one of a sealed segment. */
   readonly lastIndex?: number;
 }
 
@@ -91,7 +91,7 @@ function isLeftover(name: string): boolean {
   return isTemporary(name, (rest) => isSegmentName(rest) || isSnapshotName(rest));
 }
 
-/** Whether a file has the temporary name of one whose name `is` that. */
+/** Whether a name is the temporary one of a file whose own name passes `is`. */
 export function isTemporary(name: string, is: (name: string) => boolean): boolean {
   return name.endsWith(".tmp") && is(name.slice(0, -".tmp".length));
 }
@@ -102,7 +102,11 @@ export function isCovered(name: string, index: number): boolean {
   return isSnapshotName(name) && indexOfName(name) < index;
 }
 
-/** The newest snapshot that is intact, read whole, and the damage in newer ones. */
+/**
+ * The newest snapshot that is intact, and the damage in newer ones. All of it is read here, to
+ * prove that, and then once more for the visitor: what it had loaded of a snapshot that turns out
+ * to be damaged could not be taken back. The second reading mostly finds the file in memory.
+ */
 async function chooseSnapshot(
   disk: Disk,
   directory: string,
@@ -134,7 +138,7 @@ function missingFirst(
   return new DamageError(join(directory, segmentName((snapshot?.index ?? 0) + 1)), 0, reason);
 }
 
-/** The damage of a directory that has held a log and has nothing of one. */
+/** What is wrong with a directory that has held a log, and has none now. */
 export function missingLog(directory: string): DamageError {
   const path = join(directory, segmentName(1));
   return new DamageError(path, 0, "segment is missing: the directory has held a log before");

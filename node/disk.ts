@@ -18,19 +18,15 @@ export type OpenMode = "read" | "write" | "write or create" | "create";
 export interface Disk {
   /** Names in `directory`, sorted. */
   list(directory: string): Promise<string[]>;
-  /**
-   * Creates `directory` if it is missing; if asked to, its parents as well. True if it did.
-   *
-   * @throws {Deno.errors.NotFound} A parent is missing.
-   */
-  makeDirectory(directory: string, withParents?: boolean): Promise<boolean>;
+  /** Creates `directory` if it is missing, and its parents. True if it did. */
+  makeDirectory(directory: string): Promise<boolean>;
   /** Opens a file. */
   open(path: string, mode: OpenMode): Promise<DiskFile>;
-  /** Takes the place of a file of that name, at once or not at all. */
+  /** Renames a file; one that has the name is replaced, at once or not at all. */
   rename(from: string, to: string): Promise<void>;
-  /** May take a large file away in pieces: a crash then leaves the beginning of it. */
+  /** Removes a file. A large one may go in pieces: a crash can then leave the beginning of it. */
   remove(path: string): Promise<void>;
-  /** Makes durable which files `directory` has. */
+  /** Makes the names in `directory` durable. */
   syncDirectory(directory: string): Promise<void>;
 }
 

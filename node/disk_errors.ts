@@ -5,8 +5,7 @@
  * @module
  */
 import { errorMessage } from "../lib/error_message.ts";
-import { InsufficientStorageError, UnavailableError } from "../lib/key_value.ts";
-import { isRefusal, type Refusal } from "./log.ts";
+import { LogRefusal } from "./log.ts";
 
 /** A sync failed: what of the file is durable is unknown, whatever the reason was. */
 export class SyncError extends Error {
@@ -24,17 +23,14 @@ export async function synced(sync: Promise<void>): Promise<void> {
 }
 
 /**
- * The error for whoever wanted to write, if `error` says that the system took nothing because it is
- * short of something that may come back; null if it says anything else.
+ * The refusal that `error` stands for, if it says that the system took nothing because it is short
+ * of something that may come back; null if it says anything else.
  */
-export function asRefusal(error: unknown): Refusal | null {
-  if (isRefusal(error)) return error;
+export function asRefusal(error: unknown): LogRefusal | null {
+  if (error instanceof LogRefusal) return error;
   if (error instanceof SyncError) return null; // its message may read like one of those below
-  const options = { cause: error };
-  const rest = `(${errorMessage(error)}): the write was not applied, and may be sent again later`;
-  if (isOutOfSpace(error)) return new InsufficientStorageError(`Disk is full ${rest}`, options);
-  if (isOutOfFiles(error)) return new UnavailableError(`Too many files are open ${rest}`, options);
-  return null;
+  const reason = isOutOfSpace(error) ? "disk full" : isOutOfFiles(error) ? "too many files" : null;
+  return reason && new LogRefusal(reason, errorMessage(error), { cause: error });
 }
 
 /** No space on the device or in the quota; or the process may not write files of that size. */

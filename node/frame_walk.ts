@@ -1,6 +1,6 @@
 /**
- * Finds the frames of a file that are intact, in between others that are not. A node has no use for
- * that: for it a damaged file is damaged. `salvage` has.
+ * Finds the intact frames of a file among others that are not. A node has no use for that: to it a
+ * damaged file is damaged. It is for `salvage`.
  *
  * What proves a frame intact is its own header checksum, and its body checksum begun with that of
  * the frame before, which stands in that one's header. So a damaged body costs its own frame only.
@@ -82,12 +82,12 @@ export function* walkFrames(bytes: Uint8Array): Generator<IntactFrame | BrokenSt
     } else {
       const claimedEnd = Math.min(next, bytes.length);
       yield brokenStretch(bytes, offset, claimedEnd, header);
-      // Not blindly to where it ends: out of its place, it says nothing of what follows it here.
+      // Not simply to where it ends: a frame out of its place says nothing of what follows here.
       offset = nextFrame(bytes, offset, claimedEnd);
     }
     chains = [header.bodyChecksum];
   }
-  // Zeros follow the last frame, always: a file that ends before them was cut off.
+  // Zeros always follow the last frame: a file that ends before them was cut off.
   const isCut = !isSealed && offset + SECTOR_BYTES > bytes.length;
   if (isCut) yield { header: null, offset, reason: "file ends", claim: null, isTorn: false };
 }
@@ -101,14 +101,14 @@ function brokenStretch(
   const reason = claim === null
     ? "frame header is damaged"
     : "frame is damaged, or cannot be proven";
-  // As a node has it, see `log_scan.ts`: without a header, that is what was not written.
+  // As a node decides it, see `log_scan.ts`: where there is no header, that is what is torn.
   const first = offset + SECTOR_BYTES;
   const isFrameTorn = isTorn(bytes, offset, claim === null ? first : end) &&
     nextForeignSector(bytes, first, end) === end;
   return { header: null, offset, reason, claim, isTorn: isFrameTorn };
 }
 
-/** To what the first frame may be chained: the header's checksum, as read or as computed. */
+/** What the first frame may continue: the header's checksum, as read or as computed. */
 function headerChains(bytes: Uint8Array): number[] {
   if (bytes.length < SECTOR_BYTES) return [];
   return [
@@ -117,7 +117,7 @@ function headerChains(bytes: Uint8Array): number[] {
   ];
 }
 
-/** To what the frame at `next` may be chained, after a damaged header at `offset`. */
+/** What checksums the frame at `next` may continue, after a damaged header at `offset`. */
 function chainsAfter(bytes: Uint8Array, offset: number, next: number, chains: number[]): number[] {
   if (offset + SECTOR_BYTES > bytes.length) return [];
   const body = bytes.subarray(offset + FRAME_HEADER_BYTES, next);

@@ -5,11 +5,9 @@
  *
  * @module
  */
-import { InsufficientStorageError, UnavailableError } from "../lib/key_value.ts";
-
 /**
- * Called for each batch, in order. `body` is only valid during the call. What it throws as an
- * `UnreadableRecordError` is damage where the batch stands.
+ * Called for each batch, in order. `body` is only valid during the call. An
+ * `UnreadableRecordError` that it throws counts as damage at the place of the batch.
  */
 export type BatchVisitor = (body: Uint8Array, firstIndex: number, count: number) => void;
 
@@ -24,19 +22,30 @@ export interface LogVisitor {
 
 /** A snapshot that is durable. */
 export interface SnapshotInfo {
-  /** Of the last record that is in it. */
+  /** Index of the last record in it. */
   readonly index: number;
   readonly sizeBytes: number;
 }
 
-/** Why a log did not take what it was given; it is whole, and may take the next. */
-export type Refusal = InsufficientStorageError | UnavailableError;
+/** Why a log refused a batch: `half written` is a full disk that kept a part of it. */
+export type RefusalReason = "disk full" | "too many files" | "half written";
 
-export function isRefusal(error: unknown): error is Refusal {
-  return error instanceof InsufficientStorageError || error instanceof UnavailableError;
+/**
+ * The system was short of something, and the log did not take a batch. It is as it was, and may
+ * take the next one; but a batch that is half written may turn up in it after a crash. The message
+ * is that of the system.
+ */
+export class LogRefusal extends Error {
+  override name = "LogRefusal";
+  readonly reason: RefusalReason;
+
+  constructor(reason: RefusalReason, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
 }
 
-/** A log of records, numbered from 1. */
+/** A log of records, numbered from 1, of which all that is durable was visited. */
 export interface Log {
   /** Index of the last record that is durable; 0 in an empty log. */
   readonly lastIndex: number;
@@ -51,22 +60,13 @@ export interface Log {
   /** What stands for the first records; null if the log begins with record 1. */
   readonly snapshot: SnapshotInfo | null;
   /**
-   * Visits all that is durable. To be called once, before anything else.
-   *
-   * @throws {DamageError} Something acknowledged is missing or changed.
-   */
-  replay(visitor: LogVisitor): Promise<void>;
-  /**
    * Adds a batch of `count` records and resolves when it cannot be lost any more. One batch at a
    * time. `body` must stay as it is until then.
    *
-   * After any other failure than these two nobody knows what is durable: every further call fails
-   * with the same error.
+   * After any failure but a refusal nobody knows what is durable: every further call fails with the
+   * same error.
    *
-   * @throws {InsufficientStorageError} The disk is full. The batch is not in the log, which is as
-   * it was; the next call tries again.
-   * @throws {UnavailableError} The same, but the system is short of something else, or the batch
-   * may turn up in the log after a crash.
+   * @throws {LogRefusal} The log did not take the batch; the next call tries again.
    */
   append(body: Uint8Array, count: number): Promise<void>;
   /**

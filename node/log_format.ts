@@ -108,8 +108,9 @@ export type FrameKind = typeof FrameKind[keyof typeof FrameKind];
 
 /** What the first sector of a segment or a snapshot says. */
 export interface FileHeader {
-  /** Of the first record in a segment; of the first record after a snapshot. */
+  /** Index of the first record in a segment, or of the first one after a snapshot. */
   readonly firstIndex: number;
+  /** Checksum of the last batch before that record; 0 if there is none. */
   readonly chain: number;
   /** 16 bytes. */
   readonly logId: Uint8Array;
@@ -121,7 +122,7 @@ export interface FrameFields {
   readonly kind: FrameKind;
   readonly firstIndex: number;
   readonly count: number;
-  /** Of the frame before, or of the segment's header. */
+  /** Checksum that it continues: of the frame before, or of the segment's header. */
   readonly chain: number;
 }
 
@@ -159,7 +160,7 @@ export function indexOfName(name: string): number {
   return Number(name.slice(0, 16));
 }
 
-/** The header of a file as its sector, and the checksum that its first frame is chained to. */
+/** The header of a file as its sector, and the checksum that its first frame continues. */
 export function encodeFileHeader(
   mark: FileMark,
   header: FileHeader,
@@ -218,7 +219,7 @@ export function frameBytes(bodyLength: number): number {
 /**
  * Lays out a frame in `target`, from its start; `target` has {@linkcode frameBytes} bytes or more.
  *
- * @returns The body checksum, to which the next frame is chained.
+ * @returns The body checksum, which the next frame continues.
  */
 export function encodeFrame(
   target: Uint8Array,

@@ -35,10 +35,10 @@ export interface SegmentScan {
   readonly tail: number;
   /** The frame of the last batch as it was read; empty if there is none, or the seal follows it. */
   readonly lastFrame: Uint8Array<ArrayBuffer>;
-  /** To which the next frame is chained. */
+  /** Checksum that the next frame continues. */
   readonly chain: number;
   readonly sealed: boolean;
-  /** From `tail` on: bytes of a last batch that was never finished and so never acknowledged. */
+  /** Bytes from `tail` on of a last batch that was never finished, and so never acknowledged. */
   readonly tornBytes: number;
 }
 
@@ -59,18 +59,18 @@ export interface LogScan extends LogIdentity {
 export interface Position {
   nextIndex: number;
   chain: number;
-  /** Null as long as no file was read. */
+  /** Null until a file was read. */
   identity: LogIdentity | null;
 }
 
 export interface SegmentScanOptions {
-  /** What the first segment has to follow. */
+  /** Where the first segment has to go on. */
   readonly start: Position;
-  /** Stops after the sealed segment that ends with this record; default: reads all. */
+  /** Stops after the sealed segment that ends with this record. Default: reads all. */
   readonly lastIndex?: number;
   readonly visitor: {
     readonly batch: BatchVisitor;
-    /** Called when all of a segment was read. */
+    /** Called after each segment, when all of it was read. */
     readonly segment?: (segment: SegmentScan) => void;
   };
 }
@@ -263,8 +263,8 @@ function checkHeader(
 }
 
 /**
- * Where no frame header is: the end of the log if all is zero from here, a torn frame if only its
- * header is. Returns the bytes of the torn frame.
+ * Tells what stands where there is no frame header: the end of the log if all is zero from here
+ * on, a torn frame if only its header is. Returns the bytes of the torn frame.
  */
 function unwrittenFrame(path: string, bytes: Uint8Array, offset: number): number {
   if (!isTorn(bytes, offset, offset + SECTOR_BYTES)) {
@@ -276,7 +276,10 @@ function unwrittenFrame(path: string, bytes: Uint8Array, offset: number): number
   return written - offset;
 }
 
-/** A frame whose body fails its checksum: torn if a sector was never written, else damaged. */
+/**
+ * Tells what a frame is whose body fails its checksum: torn if a sector was never written, else
+ * damaged. Returns the bytes of the torn frame.
+ */
 function tornFrame(path: string, bytes: Uint8Array, offset: number, end: number): number {
   if (!isTorn(bytes, offset, end)) {
     throw new DamageError(path, offset, "checksum of the records does not match");

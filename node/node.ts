@@ -10,8 +10,7 @@ import { type Command, CommandKind, Outcome, type Result, type Service } from ".
 import { Admission } from "./admission.ts";
 import { CommitQueue, type Reply } from "./commit_queue.ts";
 import type { Log } from "./log.ts";
-import { Replay } from "./replay.ts";
-import type { SessionsOptions } from "./sessions.ts";
+import type { Replay } from "./replay.ts";
 import type { Shard } from "./shard.ts";
 import { Snapshotter, type SnapshotterOptions } from "./snapshotter.ts";
 import { stateHash } from "./state_hash.ts";
@@ -19,20 +18,13 @@ import { stateHash } from "./state_hash.ts";
 export interface NodeOptions {
   readonly log: Log;
   readonly clock: Clock;
-  /** Random: so that nobody can choose keys that collide in the tables. */
-  readonly hashKey: readonly [number, number];
   /** Bytes that the store may hold, see `admission.ts`. Default: no bound. */
   readonly storeBytesMax?: number;
   /** How snapshots are taken. Without it none are, and the log grows for ever. */
   readonly snapshots?: Omit<SnapshotterOptions, "log">;
-  /** Default: those of `limits.ts`. */
-  readonly bounds?: ShardBounds;
 }
 
-/** The bounds of what a node remembers. */
-export type ShardBounds = Omit<SessionsOptions, "hashKey">;
-
-/** A node that has replayed its log and may be asked. */
+/** A node that may be asked. */
 export class Node implements Service {
   readonly #log: Log;
   readonly #shard: Shard;
@@ -49,7 +41,8 @@ export class Node implements Service {
   #gets = 0;
   #misses = 0;
 
-  private constructor(options: NodeOptions, shard: Shard, startTime: number) {
+  /** Goes on from what the replay of its log has made. */
+  constructor(options: NodeOptions, { shard, time: startTime }: Replay) {
     const { log, clock, snapshots } = options;
     this.#log = log;
     this.#clock = clock;
@@ -70,17 +63,6 @@ export class Node implements Service {
       recall,
       betweenBatches: () => snapshotter?.betweenBatches(),
     });
-  }
-
-  /**
-   * Replays the log.
-   *
-   * @throws {DamageError} The log is not what was written.
-   */
-  static async start(options: NodeOptions): Promise<Node> {
-    const replay = new Replay({ ...options.bounds, hashKey: options.hashKey });
-    await options.log.replay(replay);
-    return new Node(options, replay.shard, replay.time);
   }
 
   /** Rejects when the log has failed; the node is of no use then. */

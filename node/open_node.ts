@@ -6,54 +6,65 @@
  * @module
  */
 import type { Clock } from "../lib/clock.ts";
-import { type DataDirectory, openDataDirectory } from "./data_directory.ts";
+import { type DataDirectory, openDataDirectory, type ShardNumber } from "./data_directory.ts";
 import type { Disk } from "./disk.ts";
 import { FileLog, type FileLogOptions } from "./file_log.ts";
-import { Node, type ShardBounds } from "./node.ts";
-import type { TakeSnapshot } from "./snapshotter.ts";
+import type { Log, LogVisitor } from "./log.ts";
+import { Node } from "./node.ts";
+import { Replay } from "./replay.ts";
+import type { SessionsOptions } from "./sessions.ts";
+import type { SnapshotterOptions } from "./snapshotter.ts";
+
+/** The bounds of what a node remembers. */
+export type ShardBounds = Omit<SessionsOptions, "hashKey">;
 
 export interface OpenNodeOptions {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly directory: string;
   readonly nodeId: string;
+  /** Default: whichever the directory holds. */
+  readonly shard?: ShardNumber;
   /** Fills an array with random bytes and returns it. */
   readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => Uint8Array;
   /** Bytes that the store may hold, see `admission.ts`. Default: no bound. */
   readonly storeBytesMax?: number;
   /** Told what a person who runs the node should know, in one line each. */
   readonly report: (line: string) => void;
+  /** Default: those of `limits.ts`. */
   readonly bounds?: ShardBounds;
   /** Default: a log on files with the sizes of `limits.ts`. */
-  readonly openLog?: (options: FileLogOptions) => FileLog;
-  /** Takes snapshots of this directory. Without it none are taken, and the log grows for ever. */
-  readonly takeSnapshot?: TakeSnapshot;
-  /** Default: as in `limits.ts`. */
-  readonly snapshotGrowthBytesMin?: number;
+  readonly openLog?: (options: FileLogOptions, visitor: LogVisitor) => Promise<Log>;
+  /** How snapshots of this directory are taken. Default: none are, and the log grows for ever. */
+  readonly snapshots?: Omit<SnapshotterOptions, "log" | "report">;
 }
 
 /** A node that may be asked. Disposing of it makes durable and answers what it has accepted. */
 export interface OpenedNode extends AsyncDisposable {
   readonly node: Node;
-  readonly log: FileLog;
+  readonly log: Log;
 }
 
 /**
  * Opens the data directory and replays the log.
  *
  * @throws {DamageError} The data is not what was written.
- * @throws {Error} The directory is another node's, or locked by another process, or cannot be used.
+ * @throws {WrongDirectoryError} The data is another node's, or of another shard.
+ * @throws {Error} The directory is locked by another process, or cannot be used.
  */
 export async function openNode(options: OpenNodeOptions): Promise<OpenedNode> {
-  const { disk, clock, directory: path, nodeId, storeBytesMax, report, bounds } = options;
+  const { disk, clock, nodeId, shard, storeBytesMax, report, snapshots } = options;
   await using resources = new AsyncDisposableStack();
-  const directory = resources.use(await openDataDirectory(disk, path, nodeId, { clock, report }));
-  const log = openLog(options, directory);
+  const directory = resources.use(
+    await openDataDirectory(disk, options.directory, nodeId, { shard, clock, report }),
+  );
+  const replay = new Replay({ ...options.bounds, hashKey: randomHashKey(options) });
+  const log = await openLog(options, directory, replay);
   resources.defer(() => log.close());
-  const { takeSnapshot: take, snapshotGrowthBytesMin: growthBytesMin } = options;
-  const snapshots = take && { take, report, growthBytesMin };
-  const hashKey = randomHashKey(options);
-  const node = await Node.start({ log, clock, hashKey, storeBytesMax, bounds, snapshots });
+  const node = new Node(
+    { log, clock, storeBytesMax, snapshots: snapshots && { ...snapshots, report } },
+    replay,
+  );
   resources.defer(() => node.close());
   await directory.markExisting();
 
@@ -61,11 +72,14 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenedNode> {
   return { node, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-function openLog(options: OpenNodeOptions, { existing }: DataDirectory): FileLog {
-  const { disk, directory, nodeId, randomBytes, report } = options;
-  const open = options.openLog ?? ((options) => new FileLog(options));
+function openLog(
+  options: OpenNodeOptions,
+  { existing }: DataDirectory,
+  visitor: LogVisitor,
+): Promise<Log> {
+  const { disk, directory, nodeId, randomBytes, report, openLog = FileLog.open } = options;
   const randomId = () => randomBytes(new Uint8Array(16));
-  return open({ disk, directory, nodeId, randomId, existing, report });
+  return openLog({ disk, directory, nodeId, randomId, existing, report }, visitor);
 }
 
 function randomHashKey({ randomBytes }: OpenNodeOptions): [number, number] {

@@ -9,7 +9,10 @@ import { realDisk } from "./real_disk.ts";
 
 /** As {@linkcode openNode}; what it reports goes to standard error. */
 export function openRealNode(
-  options: Pick<OpenNodeOptions, "directory" | "nodeId" | "storeBytesMax" | "takeSnapshot">,
+  options: Pick<
+    OpenNodeOptions,
+    "directory" | "nodeId" | "shard" | "storeBytesMax" | "snapshots"
+  >,
 ): Promise<OpenedNode> {
   return openNode({
     ...options,

@@ -14,15 +14,14 @@ export const realDisk: Disk = {
     for await (const entry of Deno.readDir(directory)) names.push(entry.name);
     return names.sort();
   },
-  async makeDirectory(directory, withParents = false) {
+  async makeDirectory(directory) {
     try {
       await Deno.mkdir(directory);
-      return true;
     } catch (error) {
       if (error instanceof Deno.errors.AlreadyExists) return false;
-      if (!(error instanceof Deno.errors.NotFound) || !withParents) throw error;
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      await Deno.mkdir(directory, { recursive: true });
     }
-    await Deno.mkdir(directory, { recursive: true });
     return true;
   },
   async open(path, mode) {

@@ -9,9 +9,10 @@
  *
  * @module
  */
-import type { Clock } from "../lib/clock.ts";
 import { join } from "@std/path";
-import { checkMarker, openDataDirectory } from "./data_directory.ts";
+import type { Clock } from "../lib/clock.ts";
+import { withFiller } from "./bad_sectors.ts";
+import { checkMarker, type Marker, openDataDirectory, type ShardNumber } from "./data_directory.ts";
 import { DamageError, UnreadableRecordError } from "./damage.ts";
 import { createFile, type Disk, readFile } from "./disk.ts";
 import { type BrokenStretch, fileHeaderOf, type IntactFrame, walkFrames } from "./frame_walk.ts";
@@ -29,13 +30,12 @@ import type { LogIdentity } from "./log_scan.ts";
 import { Replay } from "./replay.ts";
 import { scanSnapshot } from "./snapshot_scan.ts";
 import { writeSnapshot } from "./snapshot_writer.ts";
-import { withFiller } from "./unreadable.ts";
 
 export interface SalvageOptions {
   readonly disk: Disk;
-  /** The damaged one. It is only read; what cannot be read of it is damaged. */
+  /** The damaged one, which is only read. What cannot be read of it counts as damaged. */
   readonly from: string;
-  /** The new one; is created, or empty. */
+  /** The new one, which is empty or does not exist yet. */
   readonly to: string;
   readonly clock: Clock;
   readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => Uint8Array;
@@ -54,13 +54,15 @@ export interface LostRange {
 /** What was saved, and what was not. */
 export interface SalvageReport {
   readonly nodeId: string;
-  /** With which it begins; null if with record 1. */
+  /** Which one of the cluster it is; null if that is lost: the next start adds it. */
+  readonly shard: ShardNumber | null;
+  /** The one that it begins with; null if it begins with record 1. */
   readonly snapshot: SalvagedSnapshot | null;
-  /** Records applied, without those in the snapshot, and the last of them. */
+  /** Records applied, without those in the snapshot; and the index of the last one. */
   readonly records: number;
   readonly lastIndex: number;
   readonly lost: readonly LostRange[];
-  /** In the new directory. */
+  /** What the new directory holds. */
   readonly keys: number;
   readonly sessions: number;
 }
@@ -87,13 +89,13 @@ export async function salvage(options: SalvageOptions): Promise<SalvageReport> {
 
 async function writeDirectory(
   { disk, to, clock, randomBytes, report }: SalvageOptions,
-  { nodeId, lastIndex }: SalvageReport,
+  { nodeId, shard, lastIndex }: SalvageReport,
   replay: Replay,
 ): Promise<void> {
-  using directory = await openDataDirectory(disk, to, nodeId, { clock, report });
-  // Before there is a log: no node starts with an empty one on what is written only in part.
+  using directory = await openDataDirectory(disk, to, nodeId, { shard, clock, report });
+  // Before there is a log: so no node starts with an empty one where only a part is written yet.
   await directory.markExisting();
-  // A log of its own: no file of the damaged one can get into it unnoticed.
+  // An id of its own: so no file of the damaged log can get into this one unnoticed.
   const logId = randomBytes(new Uint8Array(16));
   const header = { firstIndex: lastIndex + 1, chain: 0, logId, nodeId };
   if (lastIndex > 0) await writeSnapshot(disk, to, header, replay);
@@ -107,7 +109,7 @@ interface Fault {
   readonly reason: string;
   /** The last record that is lost with it; null if it is unknown which one that is. */
   readonly last: number | null;
-  /** At the end of the log it is a batch that was never finished. */
+  /** Whether, at the end of the log, it is a batch that was never finished. */
   readonly isTorn: boolean;
 }
 
@@ -118,6 +120,7 @@ class Salvager {
   readonly #directory: string;
   #logId: Uint8Array | null = null;
   #nodeId: string | null = null;
+  #shard: ShardNumber | null = null;
   #snapshot: SalvagedSnapshot | null = null;
   #nextIndex = 1;
   readonly #lost: LostRange[] = [];
@@ -132,7 +135,9 @@ class Salvager {
   }
 
   async read(): Promise<void> {
-    this.#nodeId = await this.#readMarker();
+    const marker = await this.#readMarker();
+    this.#nodeId = marker?.nodeId ?? null;
+    this.#shard = marker?.shard ?? null;
     const names = await this.#disk.list(this.#directory);
     const segmentNames = names.filter(isSegmentName);
     const snapshotNames = names.filter(isSnapshotName).reverse();
@@ -155,6 +160,7 @@ class Salvager {
     }
     return {
       nodeId: this.#nodeId,
+      shard: this.#shard,
       snapshot: this.#snapshot,
       records,
       lastIndex: this.#nextIndex - 1,
@@ -164,16 +170,16 @@ class Salvager {
     };
   }
 
-  async #readMarker(): Promise<string | null> {
+  async #readMarker(): Promise<Marker | null> {
     try {
-      return await checkMarker(this.#disk, this.#directory) || null;
+      return await checkMarker(this.#disk, this.#directory);
     } catch (error) {
       if (error instanceof DamageError) return null;
       throw error;
     }
   }
 
-  /** The newest one that is whole. Whether there was any. */
+  /** Reads the newest snapshot that is whole, twice as a node does. False if there is none. */
   async #readWholeSnapshot(names: readonly string[]): Promise<boolean> {
     for (const name of names) {
       try {
@@ -190,7 +196,7 @@ class Salvager {
     return false;
   }
 
-  /** What is intact of the newest one that has anything intact. */
+  /** Reads what is intact of the newest snapshot that has anything intact. */
   async #readBrokenSnapshot(names: readonly string[]): Promise<void> {
     for (const name of names) {
       const bytes = await readFile(this.#disk, join(this.#directory, name));
@@ -233,7 +239,7 @@ class Salvager {
     }
   }
 
-  /** Whether a file is of the same log as those before. */
+  /** Whether a file is of the same log as those before it. */
   #belongs({ logId, nodeId }: LogIdentity): boolean {
     this.#logId ??= logId;
     this.#nodeId ??= nodeId;
@@ -241,15 +247,15 @@ class Salvager {
   }
 
   #note(name: string, { offset, reason, claim, isTorn }: BrokenStretch): void {
-    // After a seal there is a segment more, with who knows how many.
+    // After a seal there is another segment, with an unknown number of records.
     const isEnd = claim !== null && claim.kind !== FrameKind.seal;
     const last = isEnd ? claim.firstIndex + claim.count - 1 : null;
     this.#fault(`${reason}: ${name} at byte ${offset}`, last, isTorn);
   }
 
   /**
-   * The first reason counts, and the last record, if all of them know one. Torn is only what nothing
-   * else comes before or after.
+   * Of several faults the first reason counts, and the last record if all of them know one. Only a
+   * fault with no other one before or after it is torn.
    */
   #fault(reason: string, last: number | null = null, isTorn = false): void {
     const before = this.#wrong;

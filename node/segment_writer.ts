@@ -5,31 +5,37 @@
  * @module
  */
 import { join } from "@std/path";
-import { UnavailableError } from "../lib/key_value.ts";
+import { errorMessage } from "../lib/error_message.ts";
 import { createFile, type Disk, type DiskFile, writeBytes } from "./disk.ts";
 import { asRefusal, synced } from "./disk_errors.ts";
 import { FrameBuffer } from "./frame_buffer.ts";
 import {
   encodeFileHeader,
-  type FileHeader,
   frameBytes,
   FrameKind,
   Mark,
   SECTOR_BYTES,
   segmentName,
 } from "./log_format.ts";
-import type { SegmentScan } from "./log_scan.ts";
+import { LogRefusal } from "./log.ts";
+import type { LogIdentity, SegmentScan } from "./log_scan.ts";
 
 /** What the segments of a log have in common. */
 export class SegmentContext {
-  /** By which the filled part of a segment grows. */
+  readonly disk: Disk;
+  readonly directory: string;
+  readonly identity: LogIdentity;
+  /** One step of filling. */
   readonly zeros: Uint8Array;
   readonly frames = new FrameBuffer();
-  /** Counts since the log was opened; without the frames of seals. */
+  /** Counted since the log was opened, without the frames of seals. */
   syncs = 0;
   bytesAppended = 0;
 
-  constructor(fillBytes: number) {
+  constructor(disk: Disk, directory: string, identity: LogIdentity, fillBytes: number) {
+    this.disk = disk;
+    this.directory = directory;
+    this.identity = identity;
     this.zeros = new Uint8Array(fillBytes);
   }
 }
@@ -37,14 +43,14 @@ export class SegmentContext {
 /** How far a segment is written. */
 interface SegmentState {
   readonly firstIndex: number;
-  /** Of the record that comes next. */
+  /** Index of the next record. */
   readonly nextIndex: number;
   /** Where the next frame goes, and how far zeros follow. */
   readonly tail: number;
   readonly filled: number;
-  /** From the tail on: bytes of which nobody knows that they are durable zeros. */
-  readonly spoiledBytes: number;
-  /** To which the next frame is chained. */
+  /** Bytes from the tail on that are not known to be durable zeros. */
+  readonly dirtyBytes: number;
+  /** Checksum that the next frame continues. */
   readonly chain: number;
 }
 
@@ -60,8 +66,8 @@ export class SegmentWriter {
   #tail: number;
   #filled: number;
   #chain: number;
-  /** From the tail on: bytes in place of which zeros have to be made durable, before any frame. */
-  #spoiledBytes: number;
+  /** Bytes from the tail on that have to become durable zeros before a frame may be written. */
+  #dirtyBytes: number;
   #closed = false;
 
   private constructor(file: DiskFile, state: SegmentState, context: SegmentContext) {
@@ -71,18 +77,21 @@ export class SegmentWriter {
     this.#nextIndex = state.nextIndex;
     this.#tail = state.tail;
     this.#filled = state.filled;
-    this.#spoiledBytes = state.spoiledBytes;
+    this.#dirtyBytes = state.dirtyBytes;
     this.#chain = state.chain;
   }
 
-  /** Creates the segment that begins with this header. After a refusal it may be called again. */
+  /**
+   * Creates the segment that begins with the record `firstIndex` and continues the checksum
+   * `chain`. After a refusal it may be called again.
+   */
   static async create(
-    disk: Disk,
-    directory: string,
-    header: FileHeader,
     context: SegmentContext,
+    firstIndex: number,
+    chain: number,
   ): Promise<SegmentWriter> {
-    const { firstIndex } = header;
+    const { disk, directory, identity } = context;
+    const header = { ...identity, firstIndex, chain };
     const { sector, checksum } = encodeFileHeader(Mark.segment, header);
     const bytes = new Uint8Array(SECTOR_BYTES + context.zeros.length);
     bytes.set(sector);
@@ -93,7 +102,7 @@ export class SegmentWriter {
       nextIndex: firstIndex,
       tail: SECTOR_BYTES,
       filled: bytes.length,
-      spoiledBytes: 0,
+      dirtyBytes: 0,
       chain: checksum,
     };
     return new SegmentWriter(await disk.open(join(directory, name), "write"), state, context);
@@ -101,14 +110,10 @@ export class SegmentWriter {
 
   /**
    * Takes up a segment where a scan found the end of its frames. What the scan read may be in
-   * memory alone: {@linkcode settle} comes before the first frame.
+   * memory alone: {@linkcode rewriteTail} comes before the first frame.
    */
-  static async open(
-    disk: Disk,
-    directory: string,
-    scan: SegmentScan,
-    context: SegmentContext,
-  ): Promise<SegmentWriter> {
+  static async open(context: SegmentContext, scan: SegmentScan): Promise<SegmentWriter> {
+    const { disk, directory } = context;
     const { name, firstIndex, tail, sizeBytes, chain } = scan;
     const filled = sizeBytes - sizeBytes % SECTOR_BYTES;
     const state = {
@@ -116,23 +121,23 @@ export class SegmentWriter {
       nextIndex: firstIndex + scan.records,
       tail,
       filled,
-      spoiledBytes: filled - tail,
+      dirtyBytes: filled - tail,
       chain,
     };
     return new SegmentWriter(await disk.open(join(directory, name), "write"), state, context);
   }
 
-  /** Of the record that comes next. */
+  /** Index of the next record. */
   get nextIndex(): number {
     return this.#nextIndex;
   }
 
-  /** Bytes that hold frames, and the header. */
+  /** Bytes of the header and the frames. */
   get tail(): number {
     return this.#tail;
   }
 
-  /** To which the header of the next segment is chained. */
+  /** Checksum that the header of the next segment continues. */
   get chain(): number {
     return this.#chain;
   }
@@ -142,9 +147,9 @@ export class SegmentWriter {
     return this.#tail === SECTOR_BYTES;
   }
 
-  /** Whether something else than zeros may follow the tail: {@linkcode wipe} comes first then. */
-  get isSpoiled(): boolean {
-    return this.#spoiledBytes > 0;
+  /** Whether anything but durable zeros may follow the tail: then {@linkcode wipe} comes first. */
+  get isDirty(): boolean {
+    return this.#dirtyBytes > 0;
   }
 
   /** Bytes that the segment needs once it has a frame with such a body, and its seal. */
@@ -155,25 +160,25 @@ export class SegmentWriter {
   /**
    * Appends a batch of `count` records, and resolves when it is durable.
    *
-   * @throws {UnavailableError} A part of it may still be there, see {@linkcode isSpoiled}.
+   * @throws {LogRefusal} Of one that is half written, a part may be there, see {@linkcode isDirty}.
    */
-  append(body: Uint8Array, count: number): Promise<void> {
+  async append(body: Uint8Array, count: number): Promise<void> {
     // After the frame there is always room for the seal, and zeros that are durable.
     const needed = this.bytesWith(body.length);
-    if (needed > this.#filled) return this.#fill(needed).then(() => this.append(body, count));
+    if (needed > this.#filled) await this.#fill(needed);
     const length = frameBytes(body.length);
     let checksum: number;
     try {
       checksum = this.#write(FrameKind.batch, body, count);
     } catch (error) {
-      return this.#takeBack(length, error);
+      if (asRefusal(error) !== null) await this.#takeBack(length);
+      throw error;
     }
-    return this.sync().then(() => {
-      this.#chain = checksum;
-      this.#tail += length;
-      this.#nextIndex += count;
-      this.#context.bytesAppended += length;
-    });
+    await this.sync();
+    this.#chain = checksum;
+    this.#tail += length;
+    this.#nextIndex += count;
+    this.#context.bytesAppended += length;
   }
 
   #write(kind: FrameKind, body: Uint8Array, count: number): number {
@@ -194,30 +199,24 @@ export class SegmentWriter {
   }
 
   /**
-   * Rejects with `error`, when nothing is left of a frame that the disk had no room for. Most disks
-   * take a frame always, as its place was filled with zeros; one that copies on write may not.
+   * Sees to it that nothing is left of a frame that the disk had no room for. Most disks always
+   * take a frame, as its place was filled with zeros; one that copies on write may not.
    */
-  async #takeBack(length: number, error: unknown): Promise<never> {
-    if (asRefusal(error) === null) throw error;
-    this.#spoiledBytes = length;
+  async #takeBack(length: number): Promise<void> {
+    this.#dirtyBytes = length;
     try {
       await this.wipe();
     } catch (cause) {
       if (asRefusal(cause) === null) throw cause;
-      throw new UnavailableError(
-        "Disk is full, and cannot take back a part of a batch: whether this write will be " +
-          "applied is unknown until there is space",
-        { cause },
-      );
+      throw new LogRefusal("half written", errorMessage(cause), { cause });
     }
-    throw error;
   }
 
   /** Puts zeros back where the next frame goes: it may only be written over durable ones. */
   async wipe(): Promise<void> {
-    this.#writeZeros(this.#spoiledBytes);
+    this.#writeZeros(this.#dirtyBytes);
     await this.sync();
-    this.#spoiledBytes = 0;
+    this.#dirtyBytes = 0;
   }
 
   #writeZeros(length: number): void {
@@ -233,7 +232,7 @@ export class SegmentWriter {
    * such bytes for written. Nor would it do to read them once more: by then the system may have
    * let go of them, and show what is durable.
    */
-  async settle(lastFrame: Uint8Array): Promise<void> {
+  async rewriteTail(lastFrame: Uint8Array): Promise<void> {
     writeBytes(this.#file, lastFrame, this.#tail - lastFrame.length);
     try {
       await this.wipe();

@@ -11,6 +11,7 @@ import { systemClock } from "../lib/clock.ts";
 import { formatAddress, type NodeConfig } from "../lib/config.ts";
 import { HttpServer } from "../lib/http_server.ts";
 import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
+import type { ShardNumber } from "./data_directory.ts";
 import { LinkServer } from "./link_server.ts";
 import { openRealNode } from "./open_real_node.ts";
 import { inThread } from "./snapshot_thread.ts";
@@ -19,7 +20,7 @@ import { inThread } from "./snapshot_thread.ts";
 export interface RunningNode {
   readonly httpPort: number;
   readonly linkPort: number;
-  /** When it started: keys, bytes of the log that hold records, and the last index. */
+  /** As they were at its start; the bytes are those of the log that hold records. */
   readonly keys: number;
   readonly logBytes: number;
   readonly lastIndex: number;
@@ -30,6 +31,8 @@ export interface RunningNode {
 }
 
 export interface StartNodeOptions {
+  /** Which one of the cluster the node is. Default: whichever its directory holds. */
+  readonly shard?: ShardNumber;
   /** Bytes that store and sessions may take. Default: 3/4 of the heap limit of V8. */
   readonly memoryBytes?: number;
 }
@@ -38,21 +41,22 @@ export interface StartNodeOptions {
  * Opens the data directory, replays the log, and serves.
  *
  * @throws {DamageError} The data is not what was written.
+ * @throws {WrongDirectoryError} The data is another node's, or of another shard.
  * @throws {Deno.errors.AddrInUse} A port is taken.
- * @throws {Error} The directory is another node's, or locked by another process, or cannot be used.
+ * @throws {Error} The directory is locked by another process, or cannot be used.
  */
 export async function startNode(
   config: NodeConfig,
   options: StartNodeOptions = {},
 ): Promise<RunningNode> {
-  const report = console.error;
   await using resources = new AsyncDisposableStack();
   const { node, log } = resources.use(
     await openRealNode({
       directory: config.data,
       nodeId: config.id,
+      shard: options.shard,
       storeBytesMax: storeBytesMax(options.memoryBytes ?? defaultMemoryBytes()),
-      takeSnapshot: inThread(config.data),
+      snapshots: { take: inThread(config.data) },
     }),
   );
 
@@ -61,10 +65,13 @@ export async function startNode(
   resources.defer(async () => {
     await Promise.all(servers.map((server) => server.close()));
   });
-  const links = serveLinks(config, new LinkServer(node, config.id, systemClock), report);
+  const links = serveLinks(config, new LinkServer(node, config.id, systemClock));
   servers.push(links);
   const { host: hostname, port } = config;
-  const server = new HttpServer({ hostname, port, report }, createHandler(node, systemClock));
+  const server = new HttpServer(
+    { hostname, port, report: console.error },
+    createHandler(node, systemClock),
+  );
   servers.push(server);
 
   const owned = resources.move();
@@ -83,12 +90,11 @@ export async function startNode(
 function serveLinks(
   config: NodeConfig,
   links: LinkServer,
-  report: (line: string) => void,
 ): { port: number; close: () => Promise<void> } {
   const listener = Deno.listen({ hostname: config.host, port: config.linkPort });
   const { port } = listener.addr;
   const address = formatAddress(config.host, port);
-  const failures = new AcceptFailures({ address, clock: systemClock, report });
+  const failures = new AcceptFailures({ address, clock: systemClock, report: console.error });
   const serving = new Set<Promise<void>>();
   const accepting = acceptEach(listener, failures, (connection) => {
     connection.setNoDelay(true);

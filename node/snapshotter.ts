@@ -12,7 +12,7 @@
  */
 import { errorMessage } from "../lib/error_message.ts";
 import { SNAPSHOT_GROWTH_BYTES_MIN } from "../lib/limits.ts";
-import { isRefusal, type Log, type SnapshotInfo } from "./log.ts";
+import { type Log, LogRefusal, type SnapshotInfo } from "./log.ts";
 
 /**
  * Takes a snapshot of the log up to `index`, where it was cut. Resolves when it is durable and was
@@ -87,8 +87,8 @@ export class Snapshotter {
       const index = await this.#log.cut();
       this.#running = this.#take(index).finally(() => this.#running = null);
     } catch (error) {
-      if (!isRefusal(error)) throw error;
-      this.#fail(error.cause ?? error); // the refusal itself is worded for a write
+      if (!(error instanceof LogRefusal)) throw error;
+      this.#fail(error);
     }
   }
 

@@ -10,8 +10,8 @@ import { isLocked } from "../node/data_directory.ts";
 import { isSnapshotName } from "../node/log_format.ts";
 import { realDisk } from "../node/real_disk.ts";
 import type { SnapshotScan } from "../node/snapshot_scan.ts";
-import { salvageCommand } from "./check_command.ts";
-import { readBesideNode, requireDirectory } from "./node_data.ts";
+import { salvageCommand } from "./advised_commands.ts";
+import { describeNode, readBesideNode, requireDirectory } from "./node_data.ts";
 import { formatSize } from "./size.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
 
@@ -43,12 +43,12 @@ export async function run(args: string[]): Promise<number> {
 }
 
 function format(report: CheckReport): string {
-  const { nodeId, snapshot, segments, records, keys, sessions, leftovers, damage } = report;
+  const { nodeId, shard, snapshot, segments, records, keys, sessions, leftovers, damage } = report;
   const damaged = damage === null ? "" : basename(damage.file);
   const isWithout = isSnapshotName(damaged); // then no segment was read
   const noSnapshot = isWithout ? `${damaged}, damaged` : "none";
   const lines = [
-    `node      ${nodeId ?? "unknown"}`,
+    `node      ${describeNode(nodeId ?? "unknown", shard)}`,
     `snapshot  ${snapshot === null ? noSnapshot : describeSnapshot(snapshot)}`,
     `segments  ${isWithout ? "not read" : `${segments.length}${damage === null ? "" : " whole"}`}`,
     ...segments.map((segment) => `          ${describe(segment)}`),

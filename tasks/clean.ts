@@ -12,7 +12,7 @@
 import { join } from "@std/path";
 import { loadConfig, type NodeConfig } from "../lib/config.ts";
 import { DamageError } from "../node/damage.ts";
-import { checkMarker, isLocked, MARKER_NAME } from "../node/data_directory.ts";
+import { checkMarker, isLocked, type Marker, MARKER_NAME } from "../node/data_directory.ts";
 import { isLogFileName } from "../node/directory_scan.ts";
 import { realDisk } from "../node/real_disk.ts";
 import { sizeOf } from "./node_data.ts";
@@ -84,15 +84,16 @@ async function requireRemovable({ id, data }: NodeConfig): Promise<void> {
   if (!entries.some(({ name }) => name === MARKER_NAME)) {
     refuse(`no file "${MARKER_NAME}" is in it`);
   }
+  const marker = await readMarker(data);
+  if (marker instanceof DamageError) return refuse(marker.message);
   // A marker that names nobody is left by a crash at the very first start.
-  const owner = await readOwner(data) || id;
-  if (typeof owner !== "string") refuse(owner.message);
-  else if (owner !== id) refuse(`it belongs to node "${owner}"`);
+  const owner = marker?.nodeId ?? id;
+  if (owner !== id) refuse(`it belongs to node "${owner}"`);
   if (await isLocked(realDisk, data)) refuse("the node is running");
 }
 
-/** The node that the marker names, nothing if it names none; or what is wrong with it. */
-async function readOwner(data: string): Promise<string | null | DamageError> {
+/** What the marker says, or what is wrong with it. */
+async function readMarker(data: string): Promise<Marker | null | DamageError> {
   try {
     return await checkMarker(realDisk, data);
   } catch (error) {

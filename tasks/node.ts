@@ -6,8 +6,9 @@
 
 import { type ClusterConfig, formatAddress, loadConfig, type NodeConfig } from "../lib/config.ts";
 import { DamageError } from "../node/damage.ts";
+import { type ShardNumber, WrongDirectoryError } from "../node/data_directory.ts";
 import { type RunningNode, startNode } from "../node/server.ts";
-import { checkCommand } from "./check_command.ts";
+import { checkCommand } from "./advised_commands.ts";
 import { parseMemoryMax } from "./memory_max.ts";
 import { ExitCode, Failure, isBug, misuse, notCapable, parseArguments } from "./subcommand.ts";
 import { whyNotListening } from "./supervise/port_check.ts";
@@ -27,18 +28,21 @@ SIGINT (Ctrl-C) and SIGHUP stop it once everything that it accepted is durable a
                      refused with 507; default: 3/4 of the heap limit of V8
   --supervised       Stop also when standard input ends: the supervisor holds it open
 
-Exit codes: 0 stopped as asked, 1 failed, 2 misuse, 3 damaged data.`;
+Exit codes: 0 stopped as asked, 1 failed, 2 misuse, or data of another node or another shard of the
+cluster, 3 damaged data.`;
 
 export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, {
     flags: { id: "text", config: "text", "memory-max": "text", supervised: "switch" },
   });
   const memoryBytes = parseMemoryMax(flags["memory-max"]);
-  const config = findNode(await loadConfig(flags.config), flags.id);
+  const cluster = await loadConfig(flags.config);
+  const config = findNode(cluster, flags.id);
+  const shard = shardOf(cluster, config);
   const stop = flags.supervised ? Promise.race([stopSignal(), endOfInput()]) : stopSignal();
   try {
     // A replay that is under way when the node is to stop has accepted nothing: it is left there.
-    const node = await Promise.race([startNode(config, { memoryBytes }), stop]);
+    const node = await Promise.race([startNode(config, { shard, memoryBytes }), stop]);
     if (node) await serve(node, config, stop);
   } catch (error) {
     throw explain(error, config, flags.supervised);
@@ -52,6 +56,11 @@ function findNode(config: ClusterConfig, id: string | undefined): NodeConfig {
   const node = config.nodes.find((node) => node.id === id);
   if (node === undefined) throw misuse(`Unknown node "${id}", expected one of ${ids}`);
   return node;
+}
+
+/** Its place in the config, which decides which keys it owns. */
+function shardOf({ nodes }: ClusterConfig, node: NodeConfig): ShardNumber {
+  return `${nodes.indexOf(node) + 1} of ${nodes.length}`;
 }
 
 async function serve(node: RunningNode, config: NodeConfig, stop: Promise<void>): Promise<void> {
@@ -81,6 +90,11 @@ function explain(
   if (error instanceof DamageError) {
     const advice = `nothing was changed; to look at it: ${checkCommand(data)}`;
     return new Failure(`${message}; ${advice}`, { ...options, exitCode: ExitCode.damaged });
+  }
+  if (error instanceof WrongDirectoryError) {
+    // Nor can another try help: it is the config that has to change.
+    const advised = { ...options, exitCode: ExitCode.misuse };
+    return new Failure(`${message}; nothing was changed`, advised);
   }
   const addresses = `${formatAddress(host, port)} and ${formatAddress(host, linkPort)}`;
   if (error instanceof Deno.errors.AddrInUse) {

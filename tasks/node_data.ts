@@ -1,5 +1,5 @@
 /**
- * For the subcommands that look at a node's data directory.
+ * What the subcommands share that look at a node's data directory.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { join } from "@std/path";
 import { checkDirectory } from "../node/check.ts";
 import { DamageError } from "../node/damage.ts";
-import { isLocked } from "../node/data_directory.ts";
+import { isLocked, type ShardNumber } from "../node/data_directory.ts";
 import { realDisk } from "../node/real_disk.ts";
 import { Failure } from "./subcommand.ts";
 
@@ -47,6 +47,11 @@ async function isPassing(error: unknown, directory: string): Promise<boolean> {
   if (error instanceof Deno.errors.NotFound) return true;
   if (!(error instanceof DamageError)) return false;
   return (await checkDirectory(realDisk, directory)).damage?.message !== error.message;
+}
+
+/** A node and, if it is known, its shard: `n1, shard 1 of 6`. */
+export function describeNode(nodeId: string, shard: ShardNumber | null): string {
+  return shard === null ? nodeId : `${nodeId}, shard ${shard}`;
 }
 
 /** Bytes of all files in the data directory of a node. */

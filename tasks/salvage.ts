@@ -10,7 +10,7 @@ import { DamageError } from "../node/damage.ts";
 import { isLocked } from "../node/data_directory.ts";
 import { realDisk } from "../node/real_disk.ts";
 import { salvage, type SalvageReport } from "../node/salvage.ts";
-import { requireDirectory } from "./node_data.ts";
+import { describeNode, requireDirectory } from "./node_data.ts";
 import { realPathOf } from "./real_path.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
 
@@ -87,13 +87,13 @@ async function save(from: string, to: string): Promise<SalvageReport> {
 }
 
 function format(report: SalvageReport, to: string): string {
-  const { nodeId, snapshot, records, lastIndex, lost, keys, sessions } = report;
+  const { nodeId, shard, snapshot, records, lastIndex, lost, keys, sessions } = report;
   const losses = [
     ...snapshot?.damage ? [lostOf(snapshot.name, snapshot.index, snapshot.damage)] : [],
     ...lost.map(({ first, last, reason }) => `lost      ${rangeOf(first, last)} (${reason})`),
   ];
   const lines = [
-    `node      ${nodeId}`,
+    `node      ${describeNode(nodeId, shard)}`,
     `snapshot  ${snapshot === null ? "none" : `${snapshot.name}, ${describe(snapshot.damage)}`}`,
     `records   ${records} intact${snapshot === null ? "" : " after it"}`,
     ...losses.length === 0 ? ["lost      no record"] : losses,

@@ -8,6 +8,7 @@ import { type Clock, systemClock } from "../lib/clock.ts";
 import { FileLog } from "../node/file_log.ts";
 import { LinkServer } from "../node/link_server.ts";
 import { Node } from "../node/node.ts";
+import { Replay } from "../node/replay.ts";
 import { Link } from "../router/link.ts";
 import { Router } from "../router/router.ts";
 import { SimulatedDisk } from "../tasks/simulate/simulated_disk.ts";
@@ -31,7 +32,8 @@ export class MemoryNode {
   async start(
     { storeBytesMax, fillBytes = 64 * 1024 }: { storeBytesMax?: number; fillBytes?: number } = {},
   ): Promise<this> {
-    const log = new FileLog({
+    const replay = new Replay({ hashKey: [3, 4] });
+    const log = await FileLog.open({
       disk: this.disk,
       directory: this.id,
       nodeId: this.id,
@@ -39,8 +41,8 @@ export class MemoryNode {
       existing: false,
       report: () => {},
       fillBytes,
-    });
-    this.node = await Node.start({ log, clock: this.#clock, hashKey: [3, 4], storeBytesMax });
+    }, replay);
+    this.node = new Node({ log, clock: this.#clock, storeBytesMax }, replay);
     this.links = new LinkServer(this.node, this.id, this.#clock);
     this.#running = true;
     return this;

@@ -62,7 +62,7 @@ async function overwrite(
 }
 
 function open(directory: string): Promise<OpenedNode> {
-  return openRealNode({ directory, nodeId: "n1", takeSnapshot: inThread(directory) });
+  return openRealNode({ directory, nodeId: "n1", snapshots: { take: inThread(directory) } });
 }
 
 /** Whether the log is long, and no snapshot is about to make it short. */

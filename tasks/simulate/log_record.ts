@@ -4,11 +4,10 @@
  *
  * @module
  */
-import { InsufficientStorageError } from "../../lib/key_value.ts";
 import { FileLog, type FileLogOptions } from "../../node/file_log.ts";
 import { batchTime, forEachCommand } from "../../node/batch.ts";
-import type { BatchVisitor, LogVisitor } from "../../node/log.ts";
-import type { ShardBounds } from "../../node/node.ts";
+import { type BatchVisitor, type Log, LogRefusal, type LogVisitor } from "../../node/log.ts";
+import type { ShardBounds } from "../../node/open_node.ts";
 import { Shard } from "../../node/shard.ts";
 import { stateHash } from "../../node/state_hash.ts";
 
@@ -112,36 +111,32 @@ function isBatch(batch: RecordedBatch, body: Uint8Array, first: number, count: n
     batch.body.length === body.length && batch.body.every((byte, i) => byte === body[i]);
 }
 
-/** The log of a node, with its record. */
-export class RecordedLog extends FileLog {
-  readonly #record: LogRecord;
-
-  constructor(options: FileLogOptions, record: LogRecord) {
-    super(options);
-    this.#record = record;
-  }
-
-  override async replay({ part, batch }: LogVisitor): Promise<void> {
-    const replay = this.#record.replay();
-    await super.replay({
-      part,
-      batch(body, firstIndex, count) {
-        replay.visit(body, firstIndex, count);
-        batch(body, firstIndex, count);
-      },
-    });
-    replay.end(this.lastIndex);
-  }
-
-  override async append(body: Uint8Array, count: number): Promise<void> {
-    const batch = { body: body.slice(), firstIndex: this.lastIndex + 1, count };
-    this.#record.appended(batch);
+/** Opens the log of a node, and keeps its record from then on. */
+export async function openRecordedLog(
+  options: FileLogOptions,
+  { part, batch }: LogVisitor,
+  record: LogRecord,
+): Promise<Log> {
+  const replay = record.replay();
+  const log = await FileLog.open(options, {
+    part,
+    batch(body, firstIndex, count) {
+      replay.visit(body, firstIndex, count);
+      batch(body, firstIndex, count);
+    },
+  });
+  replay.end(log.lastIndex);
+  const append = log.append.bind(log);
+  log.append = async (body, count) => {
+    const batch = { body: body.slice(), firstIndex: log.lastIndex + 1, count };
+    record.appended(batch);
     try {
-      await super.append(body, count);
+      await append(body, count);
     } catch (error) {
-      if (error instanceof InsufficientStorageError) this.#record.refused(batch);
+      if (error instanceof LogRefusal && error.reason !== "half written") record.refused(batch);
       throw error;
     }
-    this.#record.acknowledged(batch);
-  }
+    record.acknowledged(batch);
+  };
+  return log;
 }

@@ -7,13 +7,12 @@
 import { createHandler, type Handler } from "../../lib/api.ts";
 import type { Duplex } from "../../lib/wire.ts";
 import { DamageError } from "../../node/damage.ts";
-import type { FileLogOptions } from "../../node/file_log.ts";
 import { LinkServer } from "../../node/link_server.ts";
 import { type OpenedNode, openNode } from "../../node/open_node.ts";
 import { SnapshotMaker } from "../../node/snapshot_maker.ts";
 import type { Random } from "../random.ts";
 import { DiskFaults } from "./disk_faults.ts";
-import { LogRecord, RecordedLog, SMALL } from "./log_record.ts";
+import { LogRecord, openRecordedLog, SMALL } from "./log_record.ts";
 import { type DiskCall, type FlippedBit, SimulatedDisk } from "./simulated_disk.ts";
 import type { Break } from "./simulated_network.ts";
 import { SimulatedClock } from "./simulated_time.ts";
@@ -146,11 +145,13 @@ export class SimulatedNode {
       randomBytes: (target) => this.#random.bytes(target),
       bounds: SMALL,
       storeBytesMax: this.#storeBytesMax,
-      takeSnapshot: (index, signal) => this.#takeSnapshot(process, index, signal),
-      snapshotGrowthBytesMin,
+      snapshots: {
+        take: (index, signal) => this.#takeSnapshot(process, index, signal),
+        growthBytesMin: snapshotGrowthBytesMin,
+      },
       report: (line) => this.#note(line),
-      openLog: (options: FileLogOptions) =>
-        new RecordedLog({ ...options, segmentBytes, fillBytes }, this.record),
+      openLog: (options, visitor) =>
+        openRecordedLog({ ...options, segmentBytes, fillBytes }, visitor, this.record),
     });
     if (this.#process !== process) return; // it ended with its last call
     process.opened = opened;

@@ -14,7 +14,7 @@
 
 import { resolve } from "@std/path";
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
-import { checkCommand } from "../check_command.ts";
+import { checkCommand } from "../advised_commands.ts";
 import { realPathOf } from "../real_path.ts";
 import { MAIN, THREAD_SOURCES } from "../source.ts";
 import { Failure } from "../subcommand.ts";

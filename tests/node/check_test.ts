@@ -24,6 +24,7 @@ const MARKER = join("n1", "NODE");
 async function diskOfNode(): Promise<SimulatedDisk> {
   const memory = new MemoryNode("n1");
   using directory = await openDataDirectory(memory.disk, "n1", "n1", {
+    shard: "1 of 6",
     clock: systemClock,
     report: () => {},
   });
@@ -51,9 +52,10 @@ Deno.test("checkDirectory() reports what a whole directory has, and changes noth
   const disk = await diskOfNode();
   const before = bytesOf(disk);
   const report = await checkDirectory(disk, "n1");
-  const { nodeId, records, keys, sessions, damage } = report;
-  assertEquals({ nodeId, records, keys, sessions, damage }, {
+  const { nodeId, shard, records, keys, sessions, damage } = report;
+  assertEquals({ nodeId, shard, records, keys, sessions, damage }, {
     nodeId: "n1",
+    shard: "1 of 6",
     records: 10,
     keys: 3,
     sessions: 2,

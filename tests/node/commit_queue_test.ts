@@ -19,7 +19,7 @@ import {
 } from "../../lib/limits.ts";
 import { batchTime } from "../../node/batch.ts";
 import { CommitQueue } from "../../node/commit_queue.ts";
-import type { Log } from "../../node/log.ts";
+import { type Log, LogRefusal } from "../../node/log.ts";
 import { ManualClock } from "../manual_clock.ts";
 import { noSpace, SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 import { openSmallNode } from "./small_node.ts";
@@ -37,10 +37,6 @@ class HeldLog implements Log {
   readonly times: number[] = [];
   #settle: { resolve: () => void; reject: (error: unknown) => void }[] = [];
   #appended: (() => void)[] = [];
-
-  replay(): Promise<void> {
-    return Promise.resolve();
-  }
 
   append(body: Uint8Array, count: number): Promise<void> {
     this.batches.push(count);
@@ -185,9 +181,25 @@ Deno.test("CommitQueue acknowledges nothing after the log has failed", async () 
   assertEquals([applied, log.batches], [[], [1]]);
 });
 
+Deno.test("CommitQueue tells a writer why the log has refused a write", async () => {
+  const refusals = [
+    ["disk full", InsufficientStorageError, "Disk is full (the reason): the write was not applied"],
+    ["too many files", UnavailableError, "Too many files are open (the reason): the write was not"],
+    ["half written", UnavailableError, "whether this write will be applied is unknown"],
+  ] as const;
+  for (const [reason, kind, message] of refusals) {
+    const { log, write } = setUp();
+    const appended = log.nextAppend();
+    const refused = write(1);
+    await appended;
+    log.fail(new LogRefusal(reason, "the reason"));
+    await assertRejects(() => refused, kind, message);
+  }
+});
+
 Deno.test("CommitQueue answers what a full disk refuses, and asks it again later", async () => {
   const { log, clock, queue, applied, write } = setUp();
-  const full = () => log.fail(new InsufficientStorageError("Disk is full"));
+  const full = () => log.fail(new LogRefusal("disk full", "No space left"));
   let appended = log.nextAppend();
   const refused = [write(1), write(2)];
   await appended;
@@ -365,7 +377,7 @@ Deno.test("CommitQueue on a full disk answers again what was applied before", as
   appended = log.nextAppend();
   const [again, refused] = [write(1), write(2)];
   await appended;
-  log.fail(new InsufficientStorageError("Disk is full"));
+  log.fail(new LogRefusal("disk full", "No space left"));
   assertEquals((await again).outcome, Outcome.duplicate);
   await assertRejects(() => refused, InsufficientStorageError, "Disk is full");
   assertEquals([applied, queue.diskFull], [[1], 1]);

@@ -2,8 +2,13 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { systemClock } from "../../lib/clock.ts";
 import { join } from "@std/path";
 import { DamageError } from "../../node/damage.ts";
-import { openDataDirectory } from "../../node/data_directory.ts";
-import { type Disk, writeBytes } from "../../node/disk.ts";
+import {
+  checkMarker,
+  openDataDirectory,
+  type ShardNumber,
+  WrongDirectoryError,
+} from "../../node/data_directory.ts";
+import type { Disk } from "../../node/disk.ts";
 import { realDisk } from "../../node/real_disk.ts";
 import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 import { temporaryDirectory } from "../../tasks/temporary_directory.ts";
@@ -12,8 +17,8 @@ import { until } from "../until.ts";
 
 const MARKER = "n1/NODE";
 
-function open(disk: SimulatedDisk, nodeId = "n1") {
-  return openDataDirectory(disk, "n1", nodeId, { clock: systemClock, report: () => {} });
+function open(disk: SimulatedDisk, nodeId = "n1", shard?: ShardNumber) {
+  return openDataDirectory(disk, "n1", nodeId, { shard, clock: systemClock, report: () => {} });
 }
 
 /** A disk whose first node could not sync its marker. */
@@ -45,57 +50,61 @@ Deno.test("markExisting() makes durable a marker that was only read", async () =
 Deno.test("openDataDirectory() tells a damaged marker from that of another node", async () => {
   const disk = new SimulatedDisk();
   {
-    using directory = await open(disk);
+    using directory = await open(disk, "n1", "1 of 6");
     await directory.markExisting();
   }
-  const written = JSON.stringify(new TextDecoder().decode(disk.bytes(MARKER)));
+  const written = JSON.stringify(new TextDecoder().decode(disk.bytes(MARKER)).replace(/\0+$/, ""));
   for (let bit = 0; bit < disk.bytes(MARKER).length * 8; bit++) {
     disk.bytes(MARKER)[bit >> 3] ^= 1 << (bit & 7);
-    await assertRejects(() => open(disk), DamageError, MARKER, `bit ${bit}`);
+    await assertRejects(() => open(disk, "n1", "1 of 6"), DamageError, MARKER, `bit ${bit}`);
     disk.bytes(MARKER)[bit >> 3] ^= 1 << (bit & 7);
   }
-  disk.bytes(MARKER)[20] ^= 1; // behind the name
+  disk.bytes(MARKER)[40] ^= 1; // behind node and shard
   await assertRejects(() => open(disk), DamageError, `expected ${written}`);
 });
 
-Deno.test("openDataDirectory() takes a marker without a checksum, and gives it one", async () => {
+/** A disk with a directory that holds this shard. */
+async function markedDisk(shard?: ShardNumber): Promise<SimulatedDisk> {
   const disk = new SimulatedDisk();
-  {
-    using directory = await open(disk);
-    await directory.markExisting();
+  using directory = await open(disk, "n1", shard);
+  await directory.markExisting();
+  return disk;
+}
+
+Deno.test("openDataDirectory() refuses another shard, and changes nothing", async () => {
+  const disk = await markedDisk("1 of 6");
+  const before = disk.bytes(MARKER).slice();
+  for (const shard of ["2 of 6", "1 of 7"] as const) {
+    await assertRejects(
+      () => open(disk, "n1", shard),
+      WrongDirectoryError,
+      `Cannot use "n1": it holds shard 1 of 6, and by the config node "n1" is shard ${shard}; ` +
+        "put the number and order of the nodes back as they were",
+    );
   }
-  const marked = new TextDecoder().decode(disk.bytes(MARKER));
-  disk.files.delete(MARKER);
-  const file = await disk.open(MARKER, "create");
-  writeBytes(file, new TextEncoder().encode("sixpaths node n1, data format 1\n"), 0);
-  file.close();
-  {
-    using directory = await open(disk);
-    assertEquals(directory.existing, true);
-    await directory.markExisting();
-  }
-  assertEquals(new TextDecoder().decode(disk.bytes(MARKER)), marked);
+  assertEquals(disk.bytes(MARKER), before);
 });
 
-Deno.test("openDataDirectory() knows a marker that got its checksum only in part", async () => {
-  const old = "sixpaths node n1, data format 1\n";
-  const written = new SimulatedDisk();
+Deno.test("markExisting() keeps the shard for a node that does not know its own", async () => {
+  const disk = await markedDisk("1 of 6");
   {
-    using directory = await open(written);
+    using directory = await open(disk);
     await directory.markExisting();
   }
-  const oldBytes = written.copy();
-  oldBytes.bytes(MARKER).fill(0);
-  oldBytes.bytes(MARKER).set(new TextEncoder().encode(old));
-  const oldSize = written.copy();
-  oldSize.cut(MARKER, old.length);
-  for (const disk of [oldBytes, oldSize]) {
-    {
-      using directory = await open(disk);
-      assertEquals(directory.existing, true);
-      await directory.markExisting();
-    }
-    assertEquals(disk.bytes(MARKER), written.bytes(MARKER));
+  assertEquals(await checkMarker(disk, "n1"), { nodeId: "n1", shard: "1 of 6" });
+});
+
+Deno.test("markExisting() adds a shard that is missing, at once or not at all", async () => {
+  for (const survives of [true, false]) {
+    const disk = await markedDisk();
+    using directory = await open(disk, "n1", "2 of 6");
+    disk.beforeCall = (call) => {
+      if (call === "sync") throw new Error("Power failed");
+    };
+    await assertRejects(() => directory.markExisting(), Error, "Power failed");
+    const shard = survives ? "2 of 6" : null;
+    const found = disk.crash(() => survives);
+    assertEquals(await checkMarker(found, "n1"), { nodeId: "n1", shard });
   }
 });
 
@@ -107,7 +116,11 @@ Deno.test("openDataDirectory() takes over a marker that never reached the disk",
     assertEquals(directory.existing, true, "a log that is missing has been lost");
     await directory.markExisting();
   }
-  await assertRejects(() => open(disk, "n2"), Error, `belongs to node "n1", expected "n2"`);
+  await assertRejects(
+    () => open(disk, "n2"),
+    WrongDirectoryError,
+    `belongs to node "n1", expected "n2"`,
+  );
 });
 
 Deno.test("openDataDirectory() leaves the marker of a quicker process as it is", async () => {
@@ -166,9 +179,8 @@ function recorded(base: string, calls: string[], refused: (path: string) => bool
   const note = (call: string, path: string) => calls.push(`${call} ${path.slice(base.length)}`);
   return {
     ...realDisk,
-    async makeDirectory(directory, withParents) {
-      if (!withParents && refused(directory)) throw new Deno.errors.NotCapable("no write access");
-      const made = await realDisk.makeDirectory(directory, withParents);
+    async makeDirectory(directory) {
+      const made = await realDisk.makeDirectory(directory);
       if (made) note("make", directory);
       return made;
     },
@@ -188,7 +200,7 @@ Deno.test("openDataDirectory() makes the names of new directories durable", asyn
   const directory = join(base, "data", "n1");
   (await openDataDirectory(disk, directory, "n1", { clock: systemClock, report: () => {} }))
     [Symbol.dispose]();
-  assertEquals(calls, ["make /data", "sync ", "make /data/n1", "sync ", "sync /data"]);
+  assertEquals(calls, ["make /data/n1", "sync /data", "sync "]);
   calls.length = 0;
   (await openDataDirectory(disk, directory, "n1", { clock: systemClock, report: () => {} }))
     [Symbol.dispose]();
@@ -217,7 +229,7 @@ Deno.test("openDataDirectory() says what is at stake without a permission", asyn
   });
   opened[Symbol.dispose]();
   assertEquals(reports, [
-    `no permission to read "${temporary.path}/data", which makes the new directory ` +
+    `cannot open and sync "${temporary.path}/data", which makes the new directory ` +
     `"${directory}" durable: until you run "sync", a power failure may take it away with all ` +
     "that is in it",
   ]);

@@ -9,6 +9,7 @@ import * as fc from "fast-check";
 import { crc32 } from "node:zlib";
 import { join } from "@std/path";
 import { DamageError } from "../../node/damage.ts";
+import { WrongDirectoryError } from "../../node/data_directory.ts";
 import type { Disk } from "../../node/disk.ts";
 import { FileLog } from "../../node/file_log.ts";
 import { frameBytes, SECTOR_BYTES, segmentName } from "../../node/log_format.ts";
@@ -33,7 +34,7 @@ async function openLog(
   const parts: string[] = [];
   const batches: string[] = [];
   const reports: string[] = [];
-  const log = new FileLog({
+  const log = await FileLog.open({
     disk,
     directory: DIRECTORY,
     nodeId: "n1",
@@ -42,8 +43,7 @@ async function openLog(
     report: (line) => reports.push(line),
     segmentBytes: options.segmentBytes,
     fillBytes: options.fillBytes ?? 4096,
-  });
-  await log.replay({
+  }, {
     part: (kind, body) => parts.push(`${kind} ${body.length}:${crc32(body)}`),
     batch: (body, firstIndex, count) => batches.push(nameOf(body, firstIndex, count)),
   });
@@ -356,17 +356,17 @@ Deno.test("FileLog refuses lost sectors next to what no torn batch has", async (
 Deno.test("FileLog refuses a log that belongs to another node", async () => {
   const disk = new SimulatedDisk();
   await openLog(disk);
-  const log = new FileLog({
+  const options = {
     disk,
     directory: DIRECTORY,
     nodeId: "n2",
     randomId: () => new Uint8Array(16),
     existing: true,
     report: () => {},
-  });
+  };
   await assertRejects(
-    () => log.replay({ part: () => {}, batch: () => {} }),
-    Error,
+    () => FileLog.open(options, { part: () => {}, batch: () => {} }),
+    WrongDirectoryError,
     `belongs to node "n1", expected "n2"`,
   );
 });

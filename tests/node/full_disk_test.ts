@@ -1,8 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
-import { InsufficientStorageError, UnavailableError } from "../../lib/key_value.ts";
 import { SyncError } from "../../node/disk_errors.ts";
 import { FileLog } from "../../node/file_log.ts";
-import { isRefusal } from "../../node/log.ts";
+import { LogRefusal } from "../../node/log.ts";
 import { SECTOR_BYTES } from "../../node/log_format.ts";
 import { noSpace, SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 
@@ -15,7 +14,7 @@ function outOfFiles(): Error {
 
 async function openLog(disk: SimulatedDisk): Promise<{ log: FileLog; replayed: string[] }> {
   const replayed: string[] = [];
-  const log = new FileLog({
+  const options = {
     disk,
     directory: DIRECTORY,
     nodeId: "n1",
@@ -24,8 +23,8 @@ async function openLog(disk: SimulatedDisk): Promise<{ log: FileLog; replayed: s
     report: () => {},
     segmentBytes: 8192,
     fillBytes: 2048,
-  });
-  await log.replay({
+  };
+  const log = await FileLog.open(options, {
     part: () => {},
     batch: (body) => replayed.push(new TextDecoder().decode(body)),
   });
@@ -43,7 +42,7 @@ async function isTaken(step: Promise<unknown>): Promise<boolean> {
     await step;
     return true;
   } catch (error) {
-    if (isRefusal(error)) return false;
+    if (error instanceof LogRefusal) return false;
     throw error;
   }
 }
@@ -201,15 +200,16 @@ Deno.test("FileLog refuses batches while no more files can be opened, and is who
     const acknowledged: string[] = [];
     for (const batch of BATCHES) {
       const appended = log.append(new TextEncoder().encode(batch), 1);
-      if (await appended.then(() => true, isUnavailable)) acknowledged.push(batch);
+      if (await appended.then(() => true, isForWantOfFiles)) acknowledged.push(batch);
     }
     assertEquals([failures, BATCHES.length - acknowledged.length], [2, 2], failing);
     assertEquals((await openLog(disk.crash(() => false))).replayed, acknowledged, failing);
   }
 });
 
-function isUnavailable(error: unknown): false {
-  assertInstanceOf(error, UnavailableError);
+function isForWantOfFiles(error: unknown): false {
+  assertInstanceOf(error, LogRefusal);
+  assertEquals(error.reason, "too many files");
   return false;
 }
 
@@ -219,13 +219,14 @@ Deno.test("FileLog gives the space of an unfinished segment back", async () => {
   disk.beforeCall = (call, path) => {
     if (call === "write" && path.endsWith(".tmp")) throw noSpace();
   };
-  await assertRejects(
+  const error = await assertRejects(
     async () => {
       for (const batch of BATCHES) await log.append(new TextEncoder().encode(batch), 1);
     },
-    InsufficientStorageError,
-    "Disk is full (No space left on device (os error 28)): the write was not applied",
+    LogRefusal,
+    "No space left on device (os error 28)",
   );
+  assertEquals(error.reason, "disk full");
   assertEquals((await disk.list(DIRECTORY)).length, 1);
 });
 
@@ -247,7 +248,7 @@ Deno.test("FileLog opens on a disk that has no room to write zeros again", async
   assertEquals(replayed, BATCHES.slice(0, 1));
   assertEquals((await openLog(disk.crash(() => false))).replayed, replayed, "it is durable");
   const append = () => log.append(new TextEncoder().encode(BATCHES[1]), 1);
-  await assertRejects(append, InsufficientStorageError);
+  assertEquals((await assertRejects(append, LogRefusal)).reason, "disk full");
   disk.beforeCall = () => {};
   await append();
   assertEquals((await openLog(disk.crash(() => false))).replayed, BATCHES.slice(0, 2));

@@ -3,6 +3,7 @@ import { systemClock } from "../../lib/clock.ts";
 import { CommandKind, Outcome } from "../../lib/key_value.ts";
 import { checkDirectory } from "../../node/check.ts";
 import { DamageError } from "../../node/damage.ts";
+import { checkMarker, MARKER_NAME } from "../../node/data_directory.ts";
 import { scanDirectory } from "../../node/directory_scan.ts";
 import type { Disk } from "../../node/disk.ts";
 import { Mark, segmentName, snapshotName } from "../../node/log_format.ts";
@@ -357,6 +358,20 @@ Deno.test("salvage() leaves all or what no node starts on, after a crash at any 
     if (isDone) break;
   }
   assert(outcomes.refused > 10 && outcomes.whole > 2, JSON.stringify(outcomes));
+});
+
+Deno.test("salvage() keeps the shard of an intact marker; else the next start adds it", async () => {
+  const shard = "1 of 6";
+  for (const isDamaged of [false, true]) {
+    const disk = await threeSegments({ withSnapshot: false });
+    if (isDamaged) disk.bytes(pathOf(MARKER_NAME))[30] ^= 1;
+    const kept = isDamaged ? null : shard;
+    assertEquals((await save(disk)).shard, kept);
+    assertEquals(await checkMarker(disk, SALVAGED), { nodeId: "n1", shard: kept });
+    await putInPlace(disk);
+    await using _started = await openSmallNode(disk);
+    assertEquals(await checkMarker(disk, DIRECTORY), { nodeId: "n1", shard });
+  }
 });
 
 Deno.test("salvage() refuses when not even the name of the node is intact", async () => {

@@ -46,11 +46,14 @@ export async function openSmallNode(
     clock: systemClock,
     directory: DIRECTORY,
     nodeId: "n1",
+    shard: "1 of 6",
     randomBytes: (target) => target.fill(options.id ?? 7),
     report: (line) => reports.push(line),
-    openLog: (log) => new FileLog({ ...log, segmentBytes, fillBytes: 1024 }),
-    takeSnapshot: options.take ?? takeFrom(disk),
-    snapshotGrowthBytesMin: options.growthBytesMin ?? 8 * 512,
+    openLog: (log, visitor) => FileLog.open({ ...log, segmentBytes, fillBytes: 1024 }, visitor),
+    snapshots: {
+      take: options.take ?? takeFrom(disk),
+      growthBytesMin: options.growthBytesMin ?? 8 * 512,
+    },
   });
   return Object.assign(opened, { reports });
 }

@@ -25,22 +25,19 @@ async function directory(options: { covered: boolean }): Promise<SimulatedDisk> 
 /** All that a start finds, as text: which parts and batches, and in which order. */
 async function contentOf(disk: SimulatedDisk): Promise<string> {
   const found: string[] = [];
-  const log = new FileLog({
+  const options = {
     disk,
     directory: DIRECTORY,
     nodeId: "n1",
     randomId: () => new Uint8Array(16),
     existing: true,
     report: () => {},
+  };
+  const log = await FileLog.open(options, {
+    part: (kind, body) => found.push(`part ${kind} ${crc32(body)}`),
+    batch: (body, firstIndex, count) => found.push(`${firstIndex}×${count} ${crc32(body)}`),
   });
-  try {
-    await log.replay({
-      part: (kind, body) => found.push(`part ${kind} ${crc32(body)}`),
-      batch: (body, firstIndex, count) => found.push(`${firstIndex}×${count} ${crc32(body)}`),
-    });
-  } finally {
-    log.close();
-  }
+  log.close();
   return found.join();
 }
 

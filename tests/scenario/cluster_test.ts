@@ -203,6 +203,41 @@ async function damageFirstNode(file: string, { nodes: [node] }: ClusterConfig): 
   await Deno.writeFile(log, bytes);
 }
 
+Deno.test("cluster leaves nodes down that changed places, until the config is mended", async () => {
+  await using directory = await temporaryDirectory();
+  const { file, config } = await writeFreeConfig(directory.path, 3);
+  await inCluster(file, async () => assertEquals(await putStatus(config.router.port, 1), 200));
+  const [n1, n2, n3] = config.nodes;
+  await Deno.writeTextFile(file, JSON.stringify({ ...config, nodes: [n2, n1, n3] }));
+  await inCluster(file, async ({ stdout }) => {
+    for (const [id, was, is] of [["n1", 1, 2], ["n2", 2, 1]]) {
+      const line = `${id}      | sixpaths node ${id}: Cannot use "${directory.path}/${id}": it ` +
+        `holds shard ${was} of 3, and by the config node "${id}" is shard ${is} of 3; put the ` +
+        "number and order of the nodes back as they were; nothing was changed";
+      assertEquals(stdout.filter((found) => found === line).length, 1, stdout.join("\n"));
+    }
+    assertEquals(stdout.filter((line) => line.includes("stays down")).sort(), [
+      "cluster | n1 cannot use its arguments or config (code 2) and stays down",
+      "cluster | n2 cannot use its arguments or config (code 2) and stays down",
+    ]);
+    assertEquals(await putStatus(n3.port, 1), 200);
+  });
+  await Deno.writeTextFile(file, JSON.stringify(config));
+  await inCluster(file, async () => {
+    const { body } = await request(`http://127.0.0.1:${config.router.port}`, "/get?key=k");
+    assertEquals(body, { value: "v" });
+  });
+});
+
+/** Runs a cluster until `story` is told. */
+async function inCluster(file: string, story: (process: MainProcess) => Promise<void>) {
+  await using process = startMain(["cluster", "--config", file]);
+  await process.line(/^stop/);
+  await story(process);
+  process.kill("SIGINT");
+  await process.exit();
+}
+
 Deno.test("clean refuses to remove anything while a node runs", async () => {
   await using cluster = await startCluster();
   const { file, config } = cluster;

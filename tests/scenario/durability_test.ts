@@ -8,7 +8,7 @@
 import { assertEquals, assertGreater, assertLess, assertMatch } from "@std/assert";
 import { join } from "@std/path";
 import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
-import { salvageCommand } from "../../tasks/check_command.ts";
+import { salvageCommand } from "../../tasks/advised_commands.ts";
 import {
   freePorts,
   type MainProcess,

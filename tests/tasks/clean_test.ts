@@ -1,7 +1,10 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { exists } from "@std/fs";
 import { join } from "@std/path";
+import { systemClock } from "../../lib/clock.ts";
+import { MARKER_NAME, openDataDirectory } from "../../node/data_directory.ts";
 import { segmentName, snapshotName } from "../../node/log_format.ts";
+import { realDisk } from "../../node/real_disk.ts";
 import { startMain, type StartOptions, temporaryDirectory, writeFreeConfig } from "../process.ts";
 
 const [LOG, NEXT_LOG, SNAPSHOT] = [segmentName(1), segmentName(15), snapshotName(14)];
@@ -20,6 +23,14 @@ async function createData(files: Record<string, string[]>) {
     }
   }
   return { ...directory, file };
+}
+
+/** Makes a data directory that of a node, under a config in which it was another shard. */
+async function mark(directory: string, nodeId: string): Promise<void> {
+  await Deno.remove(join(directory, MARKER_NAME));
+  const options = { shard: "5 of 9" as const, clock: systemClock, report: () => {} };
+  using opened = await openDataDirectory(realDisk, directory, nodeId, options);
+  await opened.markExisting();
 }
 
 async function clean(file: string, options: StartOptions = {}) {
@@ -101,13 +112,13 @@ Deno.test("clean does not remove the data of another node, or of an unknown one"
   const { path, file } = data;
   const marker = join(path, "n2", "NODE");
   const start = `sixpaths clean: Cannot remove "${join(path, "n2")}", the data of n2: `;
-  await Deno.writeTextFile(marker, "sixpaths node n1, data format 1\n");
+  await mark(join(path, "n2"), "n1");
   assertEquals((await clean(file)).stderr, [
     `${start}it belongs to node "n1"; removed nothing`,
   ]);
   await Deno.writeTextFile(marker, "my notes\n");
   assertStringIncludes((await clean(file)).stderr.join("\n"), `${start}Damage in "${marker}"`);
-  await Deno.writeTextFile(marker, "sixpaths node n2, data format 1\n");
+  await mark(join(path, "n2"), "n2");
   assertEquals((await clean(file)).code, 0);
 });
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { segmentName, snapshotName } from "../../node/log_format.ts";
-import { salvageCommand } from "../../tasks/check_command.ts";
+import { salvageCommand } from "../../tasks/advised_commands.ts";
 import { startMain, temporaryDirectory } from "../process.ts";
 import { writtenDirectory } from "./written_directory.ts";
 
@@ -21,7 +21,11 @@ Deno.test("salvage says which records are lost, and what it wrote is whole", asy
   await Deno.writeFile(file, bytes);
   const { code, stdout } = await main("salvage", data.path, "--to", to);
   assertEquals([code, stdout.length], [3, 5], stdout.join("\n"));
-  assertEquals(stdout.slice(0, 3), ["node      n1", "snapshot  none", "records   13 intact"]);
+  assertEquals(stdout.slice(0, 3), [
+    "node      n1, shard 1 of 6",
+    "snapshot  none",
+    "records   13 intact",
+  ]);
   assertMatch(stdout[3], /^lost {6}record 6 \(.* 0000000000000001\.log at byte 3072\)$/);
   assertEquals(stdout[4], `written   ${to}: 6 keys, 3 sessions, next index 15`);
   assertEquals(await Deno.readFile(file), bytes);
@@ -64,7 +68,7 @@ Deno.test("salvage says what is lost with a part of a snapshot", async () => {
   const check = await main("check", data.path);
   assertEquals(check.code, 1);
   assertEquals(check.stdout.slice(0, 3), [
-    "node      n1",
+    "node      n1, shard 1 of 6",
     `snapshot  ${name}, damaged`,
     "segments  not read",
   ]);

@@ -21,15 +21,15 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "a batch is not synced",
     file: "node/segment_writer.ts",
-    find: "return this.sync().then(() => {",
-    replace: "return Promise.resolve().then(() => {",
+    find: "await this.sync();\n    this.#chain = checksum;",
+    replace: "this.#chain = checksum;",
     seeds: 60,
   },
   {
     name: "a write is answered before its sync has ended",
     file: "node/segment_writer.ts",
-    find: "return this.sync().then(() => {",
-    replace: "this.sync().catch(() => {}); return Promise.resolve().then(() => {",
+    find: "await this.sync();\n    this.#chain = checksum;",
+    replace: "this.sync().catch(() => {});\n    this.#chain = checksum;",
     seeds: 60,
   },
   {
@@ -66,8 +66,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "zeros that a restart read are not written again",
     file: "node/segment_writer.ts",
-    find: "spoiledBytes: filled - tail,",
-    replace: "spoiledBytes: scan.tornBytes,",
+    find: "dirtyBytes: filled - tail,",
+    replace: "dirtyBytes: scan.tornBytes,",
     seeds: 3000,
     isSlow: true,
   },
@@ -117,7 +117,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "half a frame stays when the disk was full",
     file: "node/segment_writer.ts",
-    find: "    this.#spoiledBytes = length;\n    try {\n      await this.wipe();",
+    find: "    this.#dirtyBytes = length;\n    try {\n      await this.wipe();",
     replace: "    try {\n      void length;",
     seeds: 1500,
     isSlow: true,

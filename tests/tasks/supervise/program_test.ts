@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { join } from "@std/path";
 import type { ClusterConfig } from "../../../lib/config.ts";
-import { checkCommand } from "../../../tasks/check_command.ts";
+import { checkCommand } from "../../../tasks/advised_commands.ts";
 import { MAIN, THREAD_SOURCES } from "../../../tasks/source.ts";
 import { Failure } from "../../../tasks/subcommand.ts";
 import { programsOf, spawnProcess } from "../../../tasks/supervise/program.ts";

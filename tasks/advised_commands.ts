@@ -7,12 +7,12 @@
 import { basename, dirname, join, resolve } from "@std/path";
 import { MAIN } from "./source.ts";
 
-/** The line for a shell that checks a data directory, with the permission that it takes. */
+/** The shell command that checks a data directory, with the permission that it takes. */
 export function checkCommand(data: string): string {
   return `deno run ${allow("read", data)} ${shellWord(MAIN)} check ${shellWord(data)}`;
 }
 
-/** The line for a shell that saves what is intact of a data directory into a new one beside it. */
+/** The shell command that saves what is intact of a data directory into a new one beside it. */
 export function salvageCommand(data: string): string {
   const path = /^\.{0,2}$/.test(basename(data)) ? resolve(data) : data;
   const parent = dirname(path);

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
-import { checkCommand, salvageCommand } from "../../tasks/check_command.ts";
+import { checkCommand, salvageCommand } from "../../tasks/advised_commands.ts";
 import { MAIN } from "../../tasks/source.ts";
 import { runInShell } from "../process.ts";
 import { writtenDirectory } from "./written_directory.ts";
@@ -40,14 +40,18 @@ for (const name of ["n1", "it's $HOME, n1"]) {
   Deno.test(`checkCommand() advises a command that works, for "${name}"`, async () => {
     await using written = await writtenUnder(name);
     const { code, stdout } = await runInShell(checkCommand(written.data));
-    assertEquals([code, stdout.at(0), stdout.at(-1)], [0, "node      n1", "damage    none"]);
+    assertEquals([code, stdout.at(0), stdout.at(-1)], [
+      0,
+      "node      n1, shard 1 of 6",
+      "damage    none",
+    ]);
   });
 
   Deno.test(`salvageCommand() advises a command that works, for "${name}"`, async () => {
     await using written = await writtenUnder(name);
     const { data } = written;
     const { code, stdout, stderr } = await runInShell(salvageCommand(data));
-    assertEquals([code, stdout.at(0), stderr], [0, "node      n1", ""]);
+    assertEquals([code, stdout.at(0), stderr], [0, "node      n1, shard 1 of 6", ""]);
     assertEquals(stdout.at(-1)?.startsWith(`written   ${data}.salvaged: 6 keys`), true);
   });
 }

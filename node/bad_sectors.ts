@@ -1,20 +1,20 @@
 /**
- * For who wants to read what is left on a disk that has bad sectors.
+ * Reads what is left on a disk that has bad sectors, for `salvage`.
  *
  * @module
  */
 import type { Disk, DiskFile } from "./disk.ts";
 
-/** In which bytes are tried that could not be read in one piece: a page, or a sector of new disks. */
+/** What is tried where more cannot be read at once: a page, or a sector of a new disk. */
 const PIECE_BYTES = 4096;
-/** Stands for bytes that cannot be read: not zero, as what was never written is; and no mark. */
+/** Stands for a byte that cannot be read: neither zero, which means never written, nor a mark. */
 const FILLER = 0xff;
 
-/** `disk`, but what of a file cannot be read is read as filler, and so is damaged. */
+/** The same disk, but what cannot be read of a file is read as filler, and so is damaged. */
 export function withFiller(disk: Disk): Disk {
   return {
     list: (directory) => disk.list(directory),
-    makeDirectory: (directory, withParents) => disk.makeDirectory(directory, withParents),
+    makeDirectory: (directory) => disk.makeDirectory(directory),
     open: async (path, mode) => fileWithFiller(await disk.open(path, mode)),
     rename: (from, to) => disk.rename(from, to),
     remove: (path) => disk.remove(path),
