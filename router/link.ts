@@ -33,9 +33,12 @@ import {
 } from "../lib/limits.ts";
 import { decodeResult, decodeText, FrameType } from "../lib/link_protocol.ts";
 import type { Wire } from "../lib/wire.ts";
-import { LastingConnection, type LastingConnectionOptions } from "./lasting_connection.ts";
+import {
+  ReconnectingConnection,
+  type ReconnectingConnectionOptions,
+} from "./reconnecting_connection.ts";
 
-export interface LinkOptions extends LastingConnectionOptions {
+export interface LinkOptions extends ReconnectingConnectionOptions {
   /** For people: host and port of the node's API. */
   readonly address: string;
   /** Of the first request. Default: 1. */
@@ -68,7 +71,7 @@ export class Link implements KeyValue {
   readonly nodeId: string;
   readonly address: string;
   readonly #clock: Clock;
-  readonly #connection: LastingConnection;
+  readonly #connection: ReconnectingConnection;
   /** By id, in the order in which they came. */
   readonly #pending = new Map<number, Pending>();
   #pendingTextLength = 0;
@@ -85,7 +88,7 @@ export class Link implements KeyValue {
     this.address = options.address;
     this.#clock = options.clock;
     this.#nextId = options.firstId ?? 1;
-    this.#connection = new LastingConnection(options, {
+    this.#connection = new ReconnectingConnection(options, {
       onUp: (wire) => this.#sendAll(wire),
       onReply: (type, id, bytes, start, end) => this.#receive(type, id, bytes, start, end),
       onDown: () => {

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS } from "../../lib/limits.ts";
 import { FrameType } from "../../lib/link_protocol.ts";
 import { Wire } from "../../lib/wire.ts";
-import { LastingConnection } from "../../router/lasting_connection.ts";
+import { ReconnectingConnection } from "../../router/reconnecting_connection.ts";
 import { pipe } from "../../tasks/simulate/pipe.ts";
 import { ManualClock } from "../manual_clock.ts";
 import { until } from "../until.ts";
@@ -13,7 +13,7 @@ function setUp() {
   const clock = new ManualClock();
   const { connect, attempt } = handOut(clock);
   const happened: string[] = [];
-  const connection = new LastingConnection({ nodeId: "n1", connect, clock, random: () => 0 }, {
+  const connection = new ReconnectingConnection({ nodeId: "n1", connect, clock, random: () => 0 }, {
     onUp: () => happened.push("up"),
     onReply: (type) => {
       happened.push(`reply ${type}`);
@@ -24,10 +24,10 @@ function setUp() {
   return { clock, connection, attempt, happened };
 }
 
-Deno.test("LastingConnection waits longer after each failure, up to its bound", async () => {
+Deno.test("ReconnectingConnection waits longer after each failure, up to its bound", async () => {
   const clock = new ManualClock();
   const attempts: number[] = [];
-  const connection = new LastingConnection({
+  const connection = new ReconnectingConnection({
     nodeId: "n1",
     connect: () => {
       attempts.push(clock.monotonic());
@@ -48,7 +48,7 @@ Deno.test("LastingConnection waits longer after each failure, up to its bound", 
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("LastingConnection gives up an attempt that nobody answers, for another", async () => {
+Deno.test("ReconnectingConnection gives up an attempt that nobody answers, for another", async () => {
   const { clock, connection, attempt, happened } = setUp();
   await attempt();
   clock.advance(CONNECT_TIMEOUT_MS);
@@ -59,7 +59,7 @@ Deno.test("LastingConnection gives up an attempt that nobody answers, for anothe
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("LastingConnection gives up a node that accepts and says nothing", async () => {
+Deno.test("ReconnectingConnection gives up a node that accepts and says nothing", async () => {
   const { clock, connection, attempt, happened } = setUp();
   const [near, far] = pipe();
   const { accept } = await attempt();
@@ -76,7 +76,7 @@ Deno.test("LastingConnection gives up a node that accepts and says nothing", asy
   await connection.close();
 });
 
-Deno.test("LastingConnection that closes in the turn in which it is there is closed", async () => {
+Deno.test("ReconnectingConnection that closes in the turn in which it is there is closed", async () => {
   const { clock, connection, attempt } = setUp();
   const [near, far] = pipe();
   (await attempt()).accept(near);
@@ -85,7 +85,7 @@ Deno.test("LastingConnection that closes in the turn in which it is there is clo
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("LastingConnection is up from the welcome to its end, and says why it ended", async () => {
+Deno.test("ReconnectingConnection is up from the welcome to its end, and says why it ended", async () => {
   const { clock, connection, attempt, happened } = setUp();
   const ends: [type: number, id: number, text: string, problem: string][] = [
     [FrameType.json, 1, "{", "Reply is not JSON"],

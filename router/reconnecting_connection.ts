@@ -22,7 +22,7 @@ import {
 import { decodeText, encodeHello, FrameType } from "../lib/link_protocol.ts";
 import { type Duplex, type FrameHandler, Wire } from "../lib/wire.ts";
 
-export interface LastingConnectionOptions {
+export interface ReconnectingConnectionOptions {
   /** Whom to greet: another node does not welcome it. */
   readonly nodeId: string;
   /** Opens a stream to the node's link port, unless it is aborted before. */
@@ -43,8 +43,8 @@ export interface ConnectionEvents {
 }
 
 /** See the module's own comment. Begins at once, and lasts until {@linkcode close}. */
-export class LastingConnection {
-  readonly #options: LastingConnectionOptions;
+export class ReconnectingConnection {
+  readonly #options: ReconnectingConnectionOptions;
   readonly #events: ConnectionEvents;
   readonly #clock: Clock;
   /** Null while none is open; up once the node has welcomed it. */
@@ -60,7 +60,7 @@ export class LastingConnection {
   #giveUp = () => {};
   readonly #ended: Promise<void>;
 
-  constructor(options: LastingConnectionOptions, events: ConnectionEvents) {
+  constructor(options: ReconnectingConnectionOptions, events: ConnectionEvents) {
     this.#options = options;
     this.#events = events;
     this.#clock = options.clock;
