@@ -5,7 +5,6 @@
  * @module
  */
 import { errorMessage } from "../lib/error_message.ts";
-import type { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { atMostDrainTime } from "../lib/drain.ts";
 import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
@@ -16,7 +15,7 @@ import {
   REQUEST_TIMEOUT_MS,
 } from "../lib/limits.ts";
 import { encodeResult, FrameType, helloRefusal } from "../lib/link_protocol.ts";
-import { type Duplex, Wire } from "../lib/wire.ts";
+import { type Duplex, type Frame, Wire } from "../lib/wire.ts";
 import type { Node } from "./node.ts";
 
 /** Serves a node to routers, one {@linkcode Duplex} each. */
@@ -44,8 +43,8 @@ export class LinkServer {
       if (!connection.welcomed) wire.close();
     });
     try {
-      await wire.read((type, id, bytes, start, end) => {
-        if (!this.#draining) connection.handle(type, id, bytes, start, end);
+      await wire.read((frame) => {
+        if (!this.#draining) connection.handle(frame);
       });
     } catch (error) {
       if (!(error instanceof RangeError)) console.error(error); // a bug; the other links go on
@@ -114,59 +113,47 @@ class Connection {
   }
 
   /** @throws {RangeError} It is not a frame that a router sends. */
-  handle(
-    type: number,
-    id: number,
-    bytes: Uint8Array<ArrayBuffer>,
-    start: number,
-    end: number,
-  ): void {
+  handle(frame: Frame): void {
     this.heardAtMs = this.#clock.monotonic();
-    if (!this.welcomed) return this.#hello(type, id, bytes, start, end);
-    switch (type) {
+    if (!this.welcomed) return this.#hello(frame);
+    switch (frame.type) {
       case FrameType.get:
-        return this.#get(id, bytes, start, end);
+        return this.#get(frame);
       case FrameType.write:
-        return this.#write(id, bytes, start, end);
+        return this.#write(frame);
       case FrameType.health:
-        return this.#json(id, this.#node.health());
+        return this.#json(frame.id, this.#node.health());
       case FrameType.metrics:
-        return this.#json(id, this.#node.metrics());
+        return this.#json(frame.id, this.#node.metrics());
       default:
         throw new RangeError(
-          `Frame type is ${type}, expected ${FrameType.get} to ${FrameType.metrics}`,
+          `Frame type is ${frame.type}, expected ${FrameType.get} to ${FrameType.metrics}`,
         );
     }
   }
 
-  #hello(
-    type: number,
-    id: number,
-    bytes: Uint8Array<ArrayBuffer>,
-    start: number,
-    end: number,
-  ): void {
-    if (type !== FrameType.hello) {
-      throw new RangeError(`Frame type is ${type}, expected ${FrameType.hello} first`);
+  #hello(frame: Frame): void {
+    if (frame.type !== FrameType.hello) {
+      throw new RangeError(`Frame type is ${frame.type}, expected ${FrameType.hello} first`);
     }
-    const reason = helloRefusal(bytes, start, end, this.#nodeId);
+    const reason = helloRefusal(frame, this.#nodeId);
     if (reason !== null) throw new RangeError(reason);
     this.welcomed = true;
-    this.wire.beginFrame(FrameType.welcome, id);
+    this.wire.beginFrame(FrameType.welcome, frame.id);
     this.wire.endFrame();
   }
 
-  #get(id: number, bytes: Uint8Array, start: number, end: number): void {
+  #get({ id, bytes, start, end }: Frame): void {
     const value = this.#node.getBytes(bytes, start, end);
     const writer = this.wire.beginFrame(value === null ? FrameType.missing : FrameType.value, id);
     if (value !== null) writer.text(value);
     this.wire.endFrame();
   }
 
-  #write(id: number, bytes: Uint8Array, start: number, end: number): void {
+  #write(frame: Frame): void {
+    const { id } = frame; // the frame itself is another one by the time of the answer
     try {
-      const encode = (writer: ByteWriter) => writer.bytes(bytes, start, end);
-      this.#node.writeEncoded(encode, (result, error) => this.#reply(id, result, error));
+      this.#node.writeEncoded(frame.copyTo, (result, error) => this.#reply(id, result, error));
     } catch (error) {
       this.#fail(id, error); // unless it is not a command, which ends the link
     }

@@ -31,8 +31,8 @@ import {
   WAITING_PER_NODE_MAX,
   WAITING_TEXT_PER_NODE_MAX,
 } from "../lib/limits.ts";
-import { decodeResult, decodeText, FrameType } from "../lib/link_protocol.ts";
-import type { Wire } from "../lib/wire.ts";
+import { decodeJson, decodeResult, decodeValue, FrameType } from "../lib/link_protocol.ts";
+import type { Frame, Wire } from "../lib/wire.ts";
 import {
   ReconnectingConnection,
   type ReconnectingConnectionOptions,
@@ -61,10 +61,8 @@ interface Pending {
   sent: number;
 }
 
-type Bytes = Uint8Array<ArrayBuffer>;
-
 /** Takes a reply; false if no reply to this request has its type. */
-type Answer = (type: number, bytes: Bytes, start: number, end: number) => boolean;
+type Answer = (reply: Frame) => boolean;
 
 /** The keys of one node, from afar. */
 export class Link implements KeyValue {
@@ -90,7 +88,7 @@ export class Link implements KeyValue {
     this.#nextId = options.firstId ?? 1;
     this.#connection = new ReconnectingConnection(options, {
       onUp: (wire) => this.#sendAll(wire),
-      onReply: (type, id, bytes, start, end) => this.#receive(type, id, bytes, start, end),
+      onReply: (reply) => this.#receive(reply),
       onDown: () => {
         if (this.#draining) this.#failAll();
       },
@@ -110,11 +108,10 @@ export class Link implements KeyValue {
         key.length,
         (writer) => writer.text(key),
         reject,
-        (type, bytes, start, end) => {
-          if (type === FrameType.value) resolve(decodeText(bytes, start, end));
-          else if (type === FrameType.missing) resolve(null);
-          else return false;
-          return true;
+        (reply) => {
+          const value = decodeValue(reply);
+          if (value !== undefined) resolve(value);
+          return value !== undefined;
         },
       );
     });
@@ -125,10 +122,10 @@ export class Link implements KeyValue {
       const encode = (writer: ByteWriter) => encodeCommand(writer, command);
       const textLength = command.key.length + command.value.length;
       this.#requireRoom(FrameType.write);
-      this.#request(FrameType.write, textLength, encode, reject, (type, bytes, start, end) => {
-        if (type !== FrameType.result) return false;
-        resolve(decodeResult(bytes, start, end));
-        return true;
+      this.#request(FrameType.write, textLength, encode, reject, (reply) => {
+        const result = decodeResult(reply);
+        if (result !== undefined) resolve(result);
+        return result !== undefined;
       });
     });
   }
@@ -165,9 +162,10 @@ export class Link implements KeyValue {
         cancel();
         reject(error);
       };
-      const id = this.#request(type, 0, () => {}, fail, (type, bytes, start, end) => {
-        if (type !== FrameType.json) return false;
-        resolve(parseJson(decodeText(bytes, start, end)));
+      const id = this.#request(type, 0, () => {}, fail, (reply) => {
+        const json = decodeJson(reply);
+        if (json === undefined) return false;
+        resolve(json);
         cancel();
         return true;
       });
@@ -253,15 +251,16 @@ export class Link implements KeyValue {
   }
 
   /** @throws {RangeError} The reply does not fit its request. */
-  #receive(type: number, id: number, bytes: Bytes, start: number, end: number): void {
+  #receive(reply: Frame): void {
+    const { type, id } = reply;
     const pending = this.#pending.get(id);
     if (pending === undefined) return; // given up meanwhile
     if (type === FrameType.refused || type === FrameType.full) {
-      const problem = `Node "${this.nodeId}": ${decodeText(bytes, start, end)}`;
+      const problem = `Node "${this.nodeId}": ${reply.text()}`;
       // Of what was sent twice, the first copy may still be on its way, and be taken.
       const isCertain = type === FrameType.full && pending.sent === 1;
       pending.fail(new (isCertain ? InsufficientStorageError : UnavailableError)(problem));
-    } else if (!pending.answer(type, bytes, start, end)) {
+    } else if (!pending.answer(reply)) {
       throw new RangeError(`Reply to a request of type ${pending.type} has type ${type}`);
     }
     this.#forget(id, pending); // not before: what was not answered goes out on the next connection
@@ -291,15 +290,6 @@ export class Link implements KeyValue {
     }
     this.#pending.clear();
     this.#pendingTextLength = 0;
-  }
-}
-
-/** @throws {RangeError} It is not JSON, so the peer is not a node of ours. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new RangeError("Reply is not JSON", { cause });
   }
 }
 

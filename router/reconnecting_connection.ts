@@ -19,8 +19,8 @@ import {
   RECONNECT_MS_MIN,
   REQUEST_TIMEOUT_MS,
 } from "../lib/limits.ts";
-import { decodeText, encodeHello, FrameType } from "../lib/link_protocol.ts";
-import { type Duplex, type FrameHandler, Wire } from "../lib/wire.ts";
+import { encodeHello, FrameType } from "../lib/link_protocol.ts";
+import { type Duplex, type Frame, type FrameHandler, Wire } from "../lib/wire.ts";
 
 export interface ReconnectingConnectionOptions {
   /** Whom to greet: another node does not welcome it. */
@@ -120,14 +120,14 @@ export class ReconnectingConnection {
     encodeHello(wire.beginFrame(FrameType.hello, 0), this.#options.nodeId);
     wire.endFrame();
     try {
-      await wire.read((type, id, bytes, start, end) => {
+      await wire.read((frame) => {
         this.#heardAtMs = this.#clock.monotonic();
-        if (type === FrameType.refused && id === 0) {
-          throw new RangeError(decodeText(bytes, start, end)); // the node ends the connection
+        if (frame.type === FrameType.refused && frame.id === 0) {
+          throw new RangeError(frame.text()); // the node ends the connection
         }
-        if (this.#isUp) return this.#events.onReply(type, id, bytes, start, end);
+        if (this.#isUp) return this.#events.onReply(frame);
         cancel();
-        this.#welcome(type, wire);
+        this.#welcome(frame, wire);
       });
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
@@ -168,7 +168,7 @@ export class ReconnectingConnection {
   }
 
   /** @throws {RangeError} The first reply is not a welcome. */
-  #welcome(type: number, wire: Wire): void {
+  #welcome({ type }: Frame, wire: Wire): void {
     if (type !== FrameType.welcome) {
       throw new RangeError(`First reply has type ${type}, expected ${FrameType.welcome}`);
     }

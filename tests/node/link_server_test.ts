@@ -10,7 +10,7 @@ import {
   LINKS_MAX,
   REQUEST_TIMEOUT_MS,
 } from "../../lib/limits.ts";
-import { decodeText, encodeHello, FrameType } from "../../lib/link_protocol.ts";
+import { encodeHello, FrameType } from "../../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../../lib/wire.ts";
 import { LinkServer } from "../../node/link_server.ts";
 import { Link } from "../../router/link.ts";
@@ -30,8 +30,8 @@ class Peer {
   constructor(duplex: Duplex, clock: ManualClock) {
     this.#duplex = duplex;
     this.wire = new Wire(duplex, clock);
-    this.wire.read((type, _id, bytes, start, end) => {
-      this.heard.push(`${type} ${decodeText(bytes, start, end)}`);
+    this.wire.read((frame) => {
+      this.heard.push(`${frame.type} ${frame.text()}`);
     }).then(() => this.isEnded = true);
   }
 

@@ -15,7 +15,7 @@ function setUp() {
   const happened: string[] = [];
   const connection = new ReconnectingConnection({ nodeId: "n1", connect, clock, random: () => 0 }, {
     onUp: () => happened.push("up"),
-    onReply: (type) => {
+    onReply: ({ type }) => {
       happened.push(`reply ${type}`);
       if (type === FrameType.json) throw new RangeError("Reply is not JSON");
     },
@@ -96,7 +96,7 @@ Deno.test("ReconnectingConnection is up from the welcome to its end, and says wh
     const [near, far] = pipe();
     (await attempt()).accept(near);
     const wire = new Wire(far, clock);
-    const reading = wire.read((type) => {
+    const reading = wire.read(({ type }) => {
       wire.beginFrame(type === FrameType.hello ? FrameType.welcome : type, 0);
       wire.endFrame();
     });
