@@ -143,6 +143,11 @@ export class Wire {
     return writer;
   }
 
+  /** Gives the frame that was begun another type. */
+  changeType(type: number): void {
+    this.#queued.buffer[this.#frameStart + TYPE_OFFSET] = type;
+  }
+
   endFrame(): void {
     const writer = this.#queued;
     writer.uint32At(this.#frameStart, writer.length - this.#frameStart - LENGTH_BYTES);

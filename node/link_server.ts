@@ -144,9 +144,9 @@ class Connection {
   }
 
   #get({ id, bytes, start, end }: Frame): void {
-    const value = this.#node.getBytes(bytes, start, end);
-    const writer = this.wire.beginFrame(value === null ? FrameType.missing : FrameType.value, id);
-    if (value !== null) writer.text(value);
+    const writer = this.wire.beginFrame(FrameType.value, id);
+    const isFound = this.#node.appendValue(bytes, start, end, writer);
+    if (!isFound) this.wire.changeType(FrameType.missing);
     this.wire.endFrame();
   }
 
