@@ -153,7 +153,7 @@ class Connection {
   #write(frame: Frame): void {
     const { id } = frame; // the frame itself is another one by the time of the answer
     try {
-      this.#node.writeEncoded(frame.copyTo, (result, error) => this.#reply(id, result, error));
+      this.#node.submit(frame.copyTo, (result, error) => this.#reply(id, result, error));
     } catch (error) {
       this.#fail(id, error); // unless it is not a command, which ends the link
     }

@@ -119,15 +119,21 @@ export class Node implements Service {
 
   write(command: Command): Promise<Result> {
     return new Promise((resolve, reject) => {
-      this.#queue.submit(
+      this.submit(
         (bytes) => encodeCommand(bytes, command),
         (result, error) => result === null ? reject(error) : resolve(result),
       );
     });
   }
 
-  /** As {@linkcode write}, of a command that `encode` appends in its binary form. */
-  writeEncoded(encode: (bytes: ByteWriter) => void, reply: Reply): void {
+  /**
+   * As {@linkcode write}, but `encode`, which is called at once, appends the command in its binary
+   * form, and `reply` gets the answer.
+   *
+   * @throws {RangeError} It is not a command.
+   * @throws {UnavailableError} It is not taken.
+   */
+  submit(encode: (bytes: ByteWriter) => void, reply: Reply): void {
     this.#queue.submit(encode, reply);
   }
 
