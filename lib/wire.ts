@@ -115,17 +115,24 @@ export class Wire {
   #writeScheduled = false;
   /** Resolves when the write that is under way has ended. */
   #written: Promise<void> | null = null;
+  #receivedAtMs: number;
   #closed = false;
 
   constructor(duplex: Duplex, clock: Clock, options: WireOptions = {}) {
     this.#duplex = duplex;
     this.#clock = clock;
     this.#backlogBytesMax = options.backlogBytesMax ?? LINK_BACKLOG_BYTES_MAX;
+    this.#receivedAtMs = clock.monotonic();
   }
 
   /** Bytes that were sent here and are not written to the stream yet. */
   get backlog(): number {
     return this.#queued.length + this.#writing.length;
+  }
+
+  /** When bytes last arrived, on the monotonic clock; at first, when the wire was made. */
+  get receivedAtMs(): number {
+    return this.#receivedAtMs;
   }
 
   /** Whether this end is closed: what is sent from now on is lost. */
@@ -202,6 +209,7 @@ export class Wire {
       frame = withRoom(frame, filled);
       const count = await this.#readSome(frame.bytes.subarray(filled));
       if (count === null) return;
+      this.#receivedAtMs = this.#clock.monotonic();
       filled += count;
       for (let isPaused = true; isPaused && !this.#closed;) {
         const used = this.#handleFrames(frame, filled, handle);

@@ -64,11 +64,11 @@ export class LinkServer {
   #makeRoom(): boolean {
     if (this.#connections.size < LINKS_MAX) return true;
     const connections = [...this.#connections];
-    const ended = connections.find(({ welcomed }) => !welcomed) ?? mostSilent(connections);
+    const ended = connections.find(({ welcomed }) => !welcomed) ?? longestSilent(connections);
     // A router that has said nothing for so long waits for no answer any more. If it is there at
     // all, it comes back.
     const isNeeded = ended.welcomed &&
-      this.#clock.monotonic() - ended.heardAtMs <= REQUEST_TIMEOUT_MS;
+      this.#clock.monotonic() - ended.wire.receivedAtMs <= REQUEST_TIMEOUT_MS;
     if (isNeeded) return false;
     ended.wire.close();
     this.#connections.delete(ended);
@@ -87,8 +87,10 @@ export class LinkServer {
   }
 }
 
-function mostSilent(connections: readonly Connection[]): Connection {
-  return connections.reduce((one, other) => other.heardAtMs < one.heardAtMs ? other : one);
+function longestSilent(connections: readonly Connection[]): Connection {
+  return connections.reduce((one, other) =>
+    other.wire.receivedAtMs < one.wire.receivedAtMs ? other : one
+  );
 }
 
 /** What one link has said so far, and its replies. */
@@ -99,8 +101,6 @@ class Connection {
   readonly #clock: Clock;
   /** Whether it has said the right hello: what is at the other end is a router. */
   welcomed = false;
-  /** When it began or sent its last frame, as the monotonic clock has it. */
-  heardAtMs: number;
   /** Resolves when the answers to writes, of which too many wait, have left. */
   #relief: Promise<void> | undefined;
 
@@ -109,12 +109,10 @@ class Connection {
     this.#node = node;
     this.#nodeId = nodeId;
     this.#clock = clock;
-    this.heardAtMs = clock.monotonic();
   }
 
   /** @throws {RangeError} It is not a frame that a router sends. */
   handle(frame: Frame): void {
-    this.heardAtMs = this.#clock.monotonic();
     if (!this.welcomed) return this.#hello(frame);
     switch (frame.type) {
       case FrameType.get:

@@ -51,7 +51,6 @@ export class ReconnectingConnection {
   #wire: Wire | null = null;
   #isUp = false;
   #downSinceMs: number;
-  #heardAtMs = 0;
   #problem = "it was not reached yet";
   #closed = false;
   /** Ends what is waited for between two connections. */
@@ -85,7 +84,8 @@ export class ReconnectingConnection {
 
   /** Opens another one if the node has said nothing for as long as a request may wait. */
   replaceIfSilent(nowMs: number): void {
-    if (this.#isUp && nowMs - this.#heardAtMs >= REQUEST_TIMEOUT_MS) this.#giveUp();
+    const { wire } = this;
+    if (wire !== null && nowMs - wire.receivedAtMs >= REQUEST_TIMEOUT_MS) this.#giveUp();
   }
 
   /** Resolves when it is closed. */
@@ -121,7 +121,6 @@ export class ReconnectingConnection {
     wire.endFrame();
     try {
       await wire.read((frame) => {
-        this.#heardAtMs = this.#clock.monotonic();
         if (frame.type === FrameType.refused && frame.id === 0) {
           throw new RangeError(frame.text()); // the node ends the connection
         }
