@@ -227,7 +227,9 @@ export class Link implements KeyValue {
       if (pending.deadline > now && !isDownForLong) continue;
       this.#forget(id, pending);
       pending.fail(this.#unavailable(problem, pending.type));
-      this.#connection.replaceIfSilent(now);
+      const { wire } = this.#connection;
+      const isSilent = wire !== null && now - wire.receivedAtMs >= REQUEST_TIMEOUT_MS;
+      if (isSilent) this.#connection.giveUp();
     }
     if (this.#pending.size > 0) {
       this.#cancelSweep = this.#clock.after(SWEEP_MS, () => this.#sweep());

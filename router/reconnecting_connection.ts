@@ -6,8 +6,8 @@
  *      │   └─── failed ────────────┴───▶ waiting ◀───┘
  *      └──────── backoff ───────────────────┘
  *
- * A node that is silent when it should speak has failed. What is asked and answered while the
- * connection is up is the business of who uses it.
+ * A node that is silent when it owes an answer counts as failed. What is asked and answered while
+ * the connection is up is up to its user.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import { encodeHello, FrameType } from "../lib/link_protocol.ts";
 import { type Duplex, type Frame, type FrameHandler, Wire } from "../lib/wire.ts";
 
 export interface ReconnectingConnectionOptions {
-  /** Whom to greet: another node does not welcome it. */
+  /** The node that is greeted: any other refuses the connection. */
   readonly nodeId: string;
   /** Opens a stream to the node's link port, unless it is aborted before. */
   readonly connect: (signal: AbortSignal) => Promise<Duplex>;
@@ -42,21 +42,20 @@ export interface ConnectionEvents {
   readonly onDown: () => void;
 }
 
-/** See the module's own comment. Begins at once, and lasts until {@linkcode close}. */
+/** Connects as soon as it is made, and again whenever it is down, until {@linkcode close}. */
 export class ReconnectingConnection {
   readonly #options: ReconnectingConnectionOptions;
   readonly #events: ConnectionEvents;
   readonly #clock: Clock;
-  /** Null while none is open; up once the node has welcomed it. */
+  /** Null while connecting and waiting. */
   #wire: Wire | null = null;
+  /** Whether the node has welcomed `#wire`. */
   #isUp = false;
   #downSinceMs: number;
   #problem = "it was not reached yet";
   #closed = false;
-  /** Ends what is waited for between two connections. */
+  /** Ends an attempt to connect, or the pause before the next one. */
   #stopWaiting = () => {};
-  /** Ends a connection to a node that says nothing. */
-  #giveUp = () => {};
   readonly #ended: Promise<void>;
 
   constructor(options: ReconnectingConnectionOptions, events: ConnectionEvents) {
@@ -72,7 +71,7 @@ export class ReconnectingConnection {
     return this.#isUp ? this.#wire : null;
   }
 
-  /** Why it was not up when it was last tried, or is not any more. */
+  /** Why it is not up. Means nothing while it is. */
   get problem(): string {
     return this.#problem;
   }
@@ -82,10 +81,10 @@ export class ReconnectingConnection {
     return !this.#isUp && nowMs - this.#downSinceMs > REQUEST_TIMEOUT_MS;
   }
 
-  /** Opens another one if the node has said nothing for as long as a request may wait. */
-  replaceIfSilent(nowMs: number): void {
-    const { wire } = this;
-    if (wire !== null && nowMs - wire.receivedAtMs >= REQUEST_TIMEOUT_MS) this.#giveUp();
+  /** Ends a connection to a node that is silent; the next one follows. */
+  giveUp(): void {
+    this.#problem = `it said nothing for ${REQUEST_TIMEOUT_MS} ms`;
+    this.#wire?.close();
   }
 
   /** Resolves when it is closed. */
@@ -111,37 +110,21 @@ export class ReconnectingConnection {
   async #connectOnce(): Promise<boolean> {
     const wire = await this.#open();
     if (wire === null) return false;
-    let problem = "the connection ended";
-    this.#giveUp = () => {
-      problem = `it said nothing for ${REQUEST_TIMEOUT_MS} ms`;
-      wire.close();
-    };
-    const cancel = this.#clock.after(REQUEST_TIMEOUT_MS, this.#giveUp);
-    encodeHello(wire.beginFrame(FrameType.hello, 0), this.#options.nodeId);
-    wire.endFrame();
+    const cancel = this.#clock.after(REQUEST_TIMEOUT_MS, () => {
+      if (!this.#isUp) this.giveUp();
+    });
     try {
-      await wire.read((frame) => {
-        if (frame.type === FrameType.refused && frame.id === 0) {
-          throw new RangeError(frame.text()); // the node ends the connection
-        }
-        if (this.#isUp) return this.#events.onReply(frame);
-        cancel();
-        this.#welcome(frame, wire);
-      });
+      this.#greet(wire);
+      await wire.read((frame) => this.#receive(frame, wire));
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      problem = error.message;
+      this.#problem = error.message;
     } finally {
       cancel();
       wire.close();
       this.#wire = null;
     }
-    this.#problem = problem;
-    if (!this.#isUp) return false;
-    this.#isUp = false;
-    this.#downSinceMs = this.#clock.monotonic();
-    this.#events.onDown();
-    return true;
+    return this.#goDown();
   }
 
   async #open(): Promise<Wire | null> {
@@ -166,13 +149,31 @@ export class ReconnectingConnection {
     }
   }
 
-  /** @throws {RangeError} The first reply is not a welcome. */
-  #welcome({ type }: Frame, wire: Wire): void {
-    if (type !== FrameType.welcome) {
-      throw new RangeError(`First reply has type ${type}, expected ${FrameType.welcome}`);
+  #greet(wire: Wire): void {
+    this.#problem = "it has not welcomed the connection";
+    encodeHello(wire.beginFrame(FrameType.hello, 0), this.#options.nodeId);
+    wire.endFrame();
+  }
+
+  /** @throws {RangeError} It is not what a node sends, or says why the node ends the connection. */
+  #receive(frame: Frame, wire: Wire): void {
+    if (frame.type === FrameType.refused && frame.id === 0) throw new RangeError(frame.text());
+    if (this.#isUp) return this.#events.onReply(frame);
+    if (frame.type !== FrameType.welcome) {
+      throw new RangeError(`First reply has type ${frame.type}, expected ${FrameType.welcome}`);
     }
     this.#isUp = true;
+    this.#problem = "the connection ended"; // unless another reason is found when it does
     this.#events.onUp(wire);
+  }
+
+  /** Whether it was up. */
+  #goDown(): boolean {
+    if (!this.#isUp) return false;
+    this.#isUp = false;
+    this.#downSinceMs = this.#clock.monotonic();
+    this.#events.onDown();
+    return true;
   }
 
   #pause(ms: number): Promise<void> {
