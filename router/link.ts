@@ -45,24 +45,31 @@ export interface LinkOptions extends ReconnectingConnectionOptions {
   readonly firstId?: number;
 }
 
-/** How often deadlines are looked at, in milliseconds: one timer for all requests of a link. */
-const SWEEP_MS = 100;
+/**
+ * How often deadlines are looked at, in milliseconds, which is how late a request may be given up:
+ * one timer for all requests of a link.
+ */
+const SWEEP_MS = 50;
 
 /** A request that has no answer yet. */
-interface Pending {
+interface Pending<T> {
   readonly type: number;
   /** Of key and value together, in UTF-16 units: to count bytes would take a pass over them. */
   readonly textLength: number;
   readonly encode: (writer: ByteWriter) => void;
-  readonly answer: Answer;
-  readonly fail: (error: Error) => void;
-  readonly deadline: number;
+  readonly timeoutMs: number;
+  readonly deadlineMs: number;
   /** On how many connections it was sent. */
   sent: number;
+  /**
+   * The answer in a reply; undefined if no reply to this request has its type.
+   *
+   * @throws {RangeError} No node sends such a reply.
+   */
+  decode(reply: Frame): T | undefined;
+  resolve(answer: T): void;
+  reject(error: Error): void;
 }
-
-/** Takes a reply; false if no reply to this request has its type. */
-type Answer = (reply: Frame) => boolean;
 
 /** The keys of one node, from afar. */
 export class Link implements KeyValue {
@@ -71,12 +78,14 @@ export class Link implements KeyValue {
   readonly #clock: Clock;
   readonly #connection: ReconnectingConnection;
   /** By id, in the order in which they came. */
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new Map<number, Pending<unknown>>();
   #pendingTextLength = 0;
   /** Health and metrics that are asked for, by type. */
   readonly #probes = new Map<number, Promise<unknown>>();
   /** Never 0, which in a refusal means the link as a whole. */
   #nextId: number;
+  /** Since when the node owes an answer; null if it owes none. */
+  #owesSinceMs: number | null = null;
   #draining = false;
   #closed = false;
   #cancelSweep: (() => void) | null = null;
@@ -87,8 +96,14 @@ export class Link implements KeyValue {
     this.#clock = options.clock;
     this.#nextId = options.firstId ?? 1;
     this.#connection = new ReconnectingConnection(options, {
-      onUp: (wire) => this.#sendAll(wire),
-      onReply: (reply) => this.#receive(reply),
+      onUp: (wire) => {
+        this.#owesSinceMs = null;
+        this.#sendAll(wire);
+      },
+      onReply: (reply) => {
+        this.#receive(reply);
+        if (this.#pending.size === 0) this.#owesSinceMs = null;
+      },
       onDown: () => {
         if (this.#draining) this.#failAll();
       },
@@ -101,33 +116,13 @@ export class Link implements KeyValue {
   }
 
   get(key: string): Promise<string | null> {
-    return new Promise((resolve, reject) => {
-      this.#requireRoom(FrameType.get);
-      this.#request(
-        FrameType.get,
-        key.length,
-        (writer) => writer.text(key),
-        reject,
-        (reply) => {
-          const value = decodeValue(reply);
-          if (value !== undefined) resolve(value);
-          return value !== undefined;
-        },
-      );
-    });
+    return this.#ask(FrameType.get, key.length, (writer) => void writer.text(key), decodeValue);
   }
 
   write(command: Command): Promise<Result> {
-    return new Promise((resolve, reject) => {
-      const encode = (writer: ByteWriter) => encodeCommand(writer, command);
-      const textLength = command.key.length + command.value.length;
-      this.#requireRoom(FrameType.write);
-      this.#request(FrameType.write, textLength, encode, reject, (reply) => {
-        const result = decodeResult(reply);
-        if (result !== undefined) resolve(result);
-        return result !== undefined;
-      });
-    });
+    const textLength = command.key.length + command.value.length;
+    const encode = (writer: ByteWriter) => encodeCommand(writer, command);
+    return this.#ask(FrameType.write, textLength, encode, decodeResult);
   }
 
   /** The health of the node as it tells it. */
@@ -141,99 +136,96 @@ export class Link implements KeyValue {
   }
 
   /**
-   * Asks even when the link is full: a node that has much to do is not down. There is at most one
-   * probe of each type at a time; whoever asks for it meanwhile shares its answer, and the rest of
-   * its `PROBE_TIMEOUT_MS`.
+   * There is at most one probe of each type at a time: who asks meanwhile shares its answer, and
+   * the rest of its `PROBE_TIMEOUT_MS`.
    */
   #probe(type: number): Promise<unknown> {
     if (!this.up) return Promise.reject(this.#unavailable("is down", type));
     let probe = this.#probes.get(type);
     if (probe === undefined) {
-      probe = this.#newProbe(type).finally(() => this.#probes.delete(type));
+      probe = this.#ask(type, 0, () => {}, decodeJson, PROBE_TIMEOUT_MS)
+        .finally(() => this.#probes.delete(type));
       this.#probes.set(type, probe);
     }
     return probe;
   }
 
-  #newProbe(type: number): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      let cancel = () => {};
-      const fail = (error: Error) => {
-        cancel();
-        reject(error);
-      };
-      const id = this.#request(type, 0, () => {}, fail, (reply) => {
-        const json = decodeJson(reply);
-        if (json === undefined) return false;
-        resolve(json);
-        cancel();
-        return true;
-      });
-      cancel = this.#clock.after(PROBE_TIMEOUT_MS, () => {
-        this.#pending.delete(id); // a probe has no text to count
-        reject(this.#unavailable(`did not answer within ${PROBE_TIMEOUT_MS} ms`, type));
-      });
-    });
-  }
-
-  /** @throws {UnavailableError} Too much waits already for one more request of this type. */
-  #requireRoom(type: number): void {
-    const full = this.#pendingTextLength > WAITING_TEXT_PER_NODE_MAX;
-    if (full || this.#pending.size >= WAITING_PER_NODE_MAX) {
-      throw this.#unavailable(`has ${this.#pending.size} requests waiting already`, type);
-    }
-    const backlog = this.#connection.wire?.backlog ?? 0;
-    if (backlog > UNSENT_PER_NODE_BYTES_MAX) {
-      throw this.#unavailable(`has ${backlog} bytes of requests to read already`, type);
-    }
-  }
-
   /**
-   * Sends a request now if the link is up, else when it is. Returns its id.
-   *
-   * @throws {UnavailableError} The node has been down for too long, or the link closes.
+   * Sends a request now if the link is up, else when it is. Resolves to its answer; rejects with an
+   * {@linkcode UnavailableError} when it is not taken, or has no answer after `timeoutMs`.
    */
-  #request(
+  #ask<T>(
     type: number,
     textLength: number,
     encode: (writer: ByteWriter) => void,
-    fail: (error: Error) => void,
-    answer: Answer,
-  ): number {
-    const now = this.#clock.monotonic();
-    const { wire } = this.#connection;
-    if (this.#closed || this.#draining && wire === null) {
-      throw this.#unavailable("is not asked any more: the router stops", type);
-    }
-    if (this.#connection.isDownForLong(now)) throw this.#unavailable("is down", type);
+    decode: (reply: Frame) => T | undefined,
+    timeoutMs = REQUEST_TIMEOUT_MS,
+  ): Promise<T> {
+    const nowMs = this.#clock.monotonic();
+    const problem = this.#problem(type, nowMs);
+    if (problem !== null) return Promise.reject(this.#unavailable(problem, type));
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const deadlineMs = nowMs + timeoutMs;
+    const pending: Pending<T> = {
+      type,
+      textLength,
+      encode,
+      timeoutMs,
+      deadlineMs,
+      sent: 0,
+      decode,
+      resolve,
+      reject,
+    };
     const id = this.#nextId;
     this.#nextId = (id + 1) >>> 0 || 1;
-    const deadline = now + REQUEST_TIMEOUT_MS;
-    const pending = { type, textLength, encode, fail, answer, deadline, sent: 0 };
     this.#pending.set(id, pending);
     this.#pendingTextLength += textLength;
-    if (wire !== null) send(wire, id, pending);
+    const { wire } = this.#connection;
+    if (wire !== null) this.#send(wire, id, pending);
     this.#cancelSweep ??= this.#clock.after(SWEEP_MS, () => this.#sweep());
-    return id;
+    return promise;
   }
 
-  /** Gives up what has waited for too long, and a connection that says nothing any more. */
+  /** Why no request of this type is taken now; null if one is. */
+  #problem(type: number, nowMs: number): string | null {
+    const { wire } = this.#connection;
+    if (this.#closed || this.#draining && wire === null) return STOPS;
+    if (this.#connection.isDownForLong(nowMs)) return "is down";
+    // A probe needs no room: a node that has much to do is not down.
+    if (type === FrameType.health || type === FrameType.metrics) return null;
+    const { size } = this.#pending;
+    if (size >= WAITING_PER_NODE_MAX || this.#pendingTextLength > WAITING_TEXT_PER_NODE_MAX) {
+      return `has ${size} requests waiting already`;
+    }
+    const backlog = wire?.backlog ?? 0;
+    return backlog > UNSENT_PER_NODE_BYTES_MAX
+      ? `has ${backlog} bytes of requests to read already`
+      : null;
+  }
+
+  /** Gives up the requests that have waited for too long, and a connection on which nothing comes. */
   #sweep(): void {
     this.#cancelSweep = null;
-    const now = this.#clock.monotonic();
-    const problem = this.up ? `did not answer within ${REQUEST_TIMEOUT_MS} ms` : "is down";
-    const isDownForLong = this.#connection.isDownForLong(now);
+    const nowMs = this.#clock.monotonic();
+    const isDownForLong = this.#connection.isDownForLong(nowMs);
     for (const [id, pending] of this.#pending) {
-      if (pending.deadline > now && !isDownForLong) continue;
+      if (pending.deadlineMs > nowMs && !isDownForLong) continue;
       this.#forget(id, pending);
-      pending.fail(this.#unavailable(problem, pending.type));
-      const { wire } = this.#connection;
-      const isSilent = wire !== null && now - wire.receivedAtMs >= REQUEST_TIMEOUT_MS;
-      if (isSilent) this.#connection.giveUp();
+      const problem = this.up ? `did not answer within ${pending.timeoutMs} ms` : "is down";
+      pending.reject(this.#unavailable(problem, pending.type));
+      if (this.#isSilent(nowMs)) this.#connection.giveUp();
     }
     if (this.#pending.size > 0) {
       this.#cancelSweep = this.#clock.after(SWEEP_MS, () => this.#sweep());
     }
+  }
+
+  /** Whether the node owes an answer, and has said nothing at all for as long as one may take. */
+  #isSilent(nowMs: number): boolean {
+    const { wire } = this.#connection;
+    if (wire === null || this.#owesSinceMs === null) return false;
+    return nowMs - Math.max(this.#owesSinceMs, wire.receivedAtMs) >= REQUEST_TIMEOUT_MS;
   }
 
   /** Why a request of this type has no answer, and what to do about it. */
@@ -249,7 +241,14 @@ export class Link implements KeyValue {
 
   /** All that waits, in the order in which it came. */
   #sendAll(wire: Wire): void {
-    for (const [id, pending] of this.#pending) send(wire, id, pending);
+    for (const [id, pending] of this.#pending) this.#send(wire, id, pending);
+  }
+
+  #send(wire: Wire, id: number, pending: Pending<unknown>): void {
+    this.#owesSinceMs ??= this.#clock.monotonic();
+    pending.sent++;
+    pending.encode(wire.beginFrame(pending.type, id));
+    wire.endFrame();
   }
 
   /** @throws {RangeError} The reply does not fit its request. */
@@ -261,15 +260,20 @@ export class Link implements KeyValue {
       const problem = `Node "${this.nodeId}": ${reply.text()}`;
       // Of what was sent twice, the first copy may still be on its way, and be taken.
       const isCertain = type === FrameType.full && pending.sent === 1;
-      pending.fail(new (isCertain ? InsufficientStorageError : UnavailableError)(problem));
-    } else if (!pending.answer(reply)) {
-      throw new RangeError(`Reply to a request of type ${pending.type} has type ${type}`);
+      pending.reject(new (isCertain ? InsufficientStorageError : UnavailableError)(problem));
+    } else {
+      const answer = pending.decode(reply);
+      if (answer === undefined) {
+        throw new RangeError(`Reply to a request of type ${pending.type} has type ${type}`);
+      }
+      pending.resolve(answer);
     }
     this.#forget(id, pending); // not before: what was not answered goes out on the next connection
   }
 
-  #forget(id: number, pending: Pending): void {
-    if (this.#pending.delete(id)) this.#pendingTextLength -= pending.textLength;
+  #forget(id: number, pending: Pending<unknown>): void {
+    this.#pending.delete(id);
+    this.#pendingTextLength -= pending.textLength;
   }
 
   /** From now on nothing waits for a node that is down; what a node that is up owes is awaited. */
@@ -288,15 +292,12 @@ export class Link implements KeyValue {
 
   #failAll(): void {
     for (const pending of this.#pending.values()) {
-      pending.fail(this.#unavailable("is not asked any more: the router stops", pending.type));
+      pending.reject(this.#unavailable(STOPS, pending.type));
     }
     this.#pending.clear();
     this.#pendingTextLength = 0;
   }
 }
 
-function send(wire: Wire, id: number, pending: Pending): void {
-  pending.sent++;
-  pending.encode(wire.beginFrame(pending.type, id));
-  wire.endFrame();
-}
+/** What is wrong with a node of a router that drains. */
+const STOPS = "is not asked any more: the router stops";

@@ -222,6 +222,59 @@ Deno.test("Link hears of the health of a node that has as many requests as may w
   await Promise.all([settled, reading]);
 });
 
+Deno.test("Link has a probe time out soon after its time, and keeps the idle connection", async () => {
+  const { clock, link, attempt } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const wire = new Wire(far, clock);
+  const reading = wire.read(({ type, id }) => {
+    if (type === FrameType.hello) wire.beginFrame(FrameType.welcome, id);
+    else if (type === FrameType.metrics) wire.beginFrame(FrameType.json, id).text("{}");
+    else return; // not answered
+    wire.endFrame();
+  });
+  await until(() => link.up, "the link is up");
+  assertEquals(await link.metrics(), {});
+  clock.advance(2 * REQUEST_TIMEOUT_MS); // nobody asks for anything
+  const read = assertRejects(() => link.get("k"), UnavailableError);
+  clock.advance(30);
+  let problem = "";
+  link.health().catch(({ message }) => problem = message);
+  clock.advance(PROBE_TIMEOUT_MS - 1);
+  await turns(5);
+  assertEquals(problem, "", "too early");
+  clock.advance(50);
+  await turns(5);
+  assertStringIncludes(problem, `did not answer within ${PROBE_TIMEOUT_MS} ms`);
+  assertEquals(link.up, true);
+  await link.close();
+  await Promise.all([read, reading]);
+});
+
+Deno.test("Link gives up a connection that is silent for long, though only probes ask", async () => {
+  const { clock, link, attempt } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const wire = new Wire(far, clock);
+  const reading = wire.read(({ type, id }) => {
+    if (type !== FrameType.hello) return; // not answered
+    wire.beginFrame(FrameType.welcome, id);
+    wire.endFrame();
+  });
+  await until(() => link.up, "the link is up");
+  for (let askedMs = 0; askedMs < REQUEST_TIMEOUT_MS; askedMs += 1000) {
+    assertEquals(link.up, true, `after ${askedMs} ms`);
+    const probe = assertRejects(() => link.health(), UnavailableError);
+    clock.advance(1000);
+    await probe;
+  }
+  const probe = assertRejects(() => link.health(), UnavailableError);
+  clock.advance(1000);
+  await Promise.all([probe, reading]); // the far end hears that the connection is closed
+  await until(() => !link.up, "the link is down");
+  await link.close();
+});
+
 async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
