@@ -76,6 +76,19 @@ Deno.test("ReconnectingConnection gives up a node that accepts and says nothing"
   await connection.close();
 });
 
+Deno.test("ReconnectingConnection says that it was not welcomed, while and after", async () => {
+  const { connection, attempt, happened } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  assertEquals(await far.read(new Uint8Array(100)), 20, "bytes of the hello");
+  const problem = "it has not welcomed the connection";
+  assertEquals(connection.problem, problem);
+  far.close();
+  await attempt();
+  assertEquals([connection.problem, happened], [problem, []]);
+  await connection.close();
+});
+
 Deno.test("ReconnectingConnection that closes in the turn in which it is there is closed", async () => {
   const { clock, connection, attempt } = setUp();
   const [near, far] = pipe();
