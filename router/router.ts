@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Command, Result, Service } from "../lib/key_value.ts";
+import { type Command, type Result, type Service, UnavailableError } from "../lib/key_value.ts";
 import type { Link } from "./link.ts";
 import { assignSlots, slotOf } from "./slots.ts";
 
@@ -65,7 +65,8 @@ async function healthOf(link: Link): Promise<NodeHealth> {
   try {
     const { lastIndex } = await link.health() as { lastIndex: number };
     return { id, addr, up: true, lastIndex };
-  } catch {
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error;
     return { id, addr, up: false, lastIndex: null };
   }
 }
@@ -74,7 +75,8 @@ async function metricsOf(link: Link): Promise<unknown> {
   const { nodeId: id, address: addr } = link;
   try {
     return { id, addr, up: true, metrics: await link.metrics() };
-  } catch {
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error;
     return { id, addr, up: false };
   }
 }
