@@ -1,6 +1,7 @@
 /**
- * The node's end of the links: frames in, the node asked, frames out. Requests are answered in the
- * order in which their answers are there: reads at once, writes when they are durable.
+ * The node's end of the links: requests come in as frames, the node answers them, and the replies
+ * go out as frames. Reads are answered at once, writes when they are durable, so replies overtake
+ * one another.
  *
  * @module
  */
@@ -18,12 +19,12 @@ import { encodeResult, FrameType, helloRefusal } from "../lib/link_protocol.ts";
 import { type Duplex, type Frame, Wire } from "../lib/wire.ts";
 import type { Node } from "./node.ts";
 
-/** Serves a node to routers, one {@linkcode Duplex} each. */
+/** Serves a node to routers, each of which has a {@linkcode Duplex} to it. */
 export class LinkServer {
   readonly #node: Node;
   readonly #nodeId: string;
   readonly #clock: Clock;
-  /** In the order in which they began. */
+  /** The oldest one first. */
   readonly #connections = new Set<Connection>();
   #draining = false;
 
@@ -33,9 +34,12 @@ export class LinkServer {
     this.#clock = clock;
   }
 
-  /** Serves one link until it ends. Never rejects: a peer's mistake ends its own link only. */
+  /**
+   * Serves one link until it ends. Never rejects: a peer's mistake ends its own link only. A link
+   * that comes after {@linkcode drain}, or that there is no room for, is closed at once.
+   */
   async serve(duplex: Duplex): Promise<void> {
-    if (!this.#makeRoom()) return duplex.close();
+    if (this.#draining || !this.#makeRoom()) return duplex.close();
     const wire = new Wire(duplex, this.#clock);
     const connection = new Connection(wire, this.#node, this.#nodeId, this.#clock);
     this.#connections.add(connection);
@@ -58,15 +62,15 @@ export class LinkServer {
   }
 
   /**
-   * Ends a link if there are as many as there may be: the oldest that is not welcome yet, or else
-   * the one that has been silent for longest. False if all have asked for something of late.
+   * If there are as many links as there may be, ends one: the oldest that is not welcomed yet, or
+   * else the one that has been silent for longest. False if all have asked for something lately.
    */
   #makeRoom(): boolean {
     if (this.#connections.size < LINKS_MAX) return true;
     const connections = [...this.#connections];
     const ended = connections.find(({ welcomed }) => !welcomed) ?? longestSilent(connections);
-    // A router that has said nothing for so long waits for no answer any more. If it is there at
-    // all, it comes back.
+    // A router that has been silent for so long is not waiting for an answer any more. If it still
+    // exists, it connects again.
     const isNeeded = ended.welcomed &&
       this.#clock.monotonic() - ended.wire.receivedAtMs <= REQUEST_TIMEOUT_MS;
     if (isNeeded) return false;
@@ -93,16 +97,16 @@ function longestSilent(connections: readonly Connection[]): Connection {
   );
 }
 
-/** What one link has said so far, and its replies. */
+/** One link: takes its requests, and replies to them. */
 class Connection {
   readonly wire: Wire;
   readonly #node: Node;
   readonly #nodeId: string;
   readonly #clock: Clock;
-  /** Whether it has said the right hello: what is at the other end is a router. */
+  /** Whether the peer has said the right hello, and so is a router. */
   welcomed = false;
-  /** Resolves when the answers to writes, of which too many wait, have left. */
-  #relief: Promise<void> | undefined;
+  /** While the answers to writes pile up: resolves when they are sent. */
+  #drained: Promise<void> | null = null;
 
   constructor(wire: Wire, node: Node, nodeId: string, clock: Clock) {
     this.wire = wire;
@@ -149,30 +153,30 @@ class Connection {
   }
 
   #write(frame: Frame): void {
-    const { id } = frame; // the frame itself is another one by the time of the answer
+    const { id } = frame; // when the answer is there, the frame object is at another frame
     try {
       this.#node.submit(frame.copyTo, (result, error) => this.#reply(id, result, error));
     } catch (error) {
-      this.#fail(id, error); // unless it is not a command, which ends the link
+      this.#fail(id, error); // throws it again if it was no command, which ends the link
     }
   }
 
-  /** The promise that it returns when too much waits to leave holds back further answers. */
+  /** Sends the answer to a write. If it returns a promise, the next answers wait for that. */
   #reply(id: number, result: Result | null, error: unknown): Promise<void> | void {
     if (this.wire.closed) return;
     if (result === null) return this.#fail(id, error);
     const writer = this.wire.beginFrame(FrameType.result, id);
     encodeResult(writer, result);
     this.wire.endFrame();
-    if (this.wire.backlog > ANSWER_BACKLOG_BYTES_MAX) return this.#relief ??= this.#relieve();
+    if (this.wire.backlog > ANSWER_BACKLOG_BYTES_MAX) return this.#drained ??= this.#drain();
   }
 
-  /** Lets all leave that waits. A peer that does not take it in time is gone, or never reads. */
-  async #relieve(): Promise<void> {
-    let hasLeft = false;
-    await atMostDrainTime(this.#clock, this.wire.flush().then(() => hasLeft = true));
-    if (!hasLeft) this.wire.close();
-    this.#relief = undefined;
+  /** Waits until all is sent. A peer that does not take it in time is gone, or never reads. */
+  async #drain(): Promise<void> {
+    let isFlushed = false;
+    await atMostDrainTime(this.#clock, this.wire.flush().then(() => isFlushed = true));
+    if (!isFlushed) this.wire.close();
+    this.#drained = null;
   }
 
   #fail(id: number, error: unknown): void {
@@ -187,7 +191,7 @@ class Connection {
     this.wire.endFrame();
   }
 
-  /** Says why there is no answer to the request `id`; 0 if it is about the link as a whole. */
+  /** Says why the request `id` has no answer, or, if that is 0, why the link ends. */
   refuse(id: number, reason: string): void {
     this.wire.beginFrame(FrameType.refused, id).text(reason);
     this.wire.endFrame();

@@ -65,6 +65,7 @@ async function setUp() {
   return {
     clock,
     node: memory.node,
+    server,
     serve,
     open,
     openWelcome: async () => {
@@ -150,6 +151,13 @@ async function isLetIn(peer: Peer): Promise<boolean> {
   await until(() => peer.isWelcome || peer.isEnded, "the peer is welcome or refused");
   return peer.isWelcome;
 }
+
+Deno.test("LinkServer that has drained ends a link that comes too late at once", async () => {
+  await using nodes = await setUp();
+  await nodes.server.drain();
+  const late = nodes.open();
+  await until(() => late.isEnded, "the late link is ended");
+});
 
 Deno.test("LinkServer ends a link that sends a write that is none, and logs nothing", async () => {
   await using nodes = await setUp();
