@@ -1,6 +1,6 @@
 /**
- * What the frames between a router and a node mean. The router speaks first, with `hello`; nothing
- * else is sent before the node's `welcome`. Replies come in any order.
+ * What the frames between a router and a node mean. The router sends `hello` first, and nothing
+ * else until the node has replied with `welcome`. Replies come in any order.
  *
  * | type | request | payload |
  * | --- | --- | --- |
@@ -20,7 +20,8 @@
  * | 134 | refused | why, as text; the request may be sent again later |
  * | 135 | full | why, as text; the write was not applied: there is no room for it |
  *
- * Texts are UTF-8 up to the end of the frame.
+ * Numbers are little-endian. Texts are UTF-8; the last one of a frame ends where the frame does. A
+ * `refused` with the id 0 is about the link as a whole, which then ends.
  *
  * @module
  */

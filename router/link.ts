@@ -3,14 +3,14 @@
  * request outlives the connection: it is sent again on the next one until its deadline, which is
  * safe because the node applies a write once, however often it comes.
  *
- * While a link is down requests wait for it, so that a node which restarts fast costs a pause. A
- * node that has been down for longer than a request may wait is answered for at once.
+ * While a link is down, requests wait for it, so that a node which restarts fast costs a pause. If
+ * a node has been down for longer than a request may wait, they fail at once.
  *
- * The router reads replies however much waits to leave: a node that has large ones to send reads
- * nothing until they are taken. What bounds the memory of a link is that it refuses requests: while
- * too many wait for an answer (`WAITING_PER_NODE_MAX`, `WAITING_TEXT_PER_NODE_MAX`), or too many
- * bytes wait to leave (`UNSENT_PER_NODE_BYTES_MAX`), which those of a request that was given up do
- * as well.
+ * The router goes on reading replies however much it has to send itself: a node with large replies
+ * reads nothing until they are taken, so both would wait for ever. What bounds the memory of a link
+ * is that it refuses requests while too many wait for an answer (`WAITING_PER_NODE_MAX`,
+ * `WAITING_TEXT_PER_NODE_MAX`), or too many bytes wait to be sent (`UNSENT_PER_NODE_BYTES_MAX`),
+ * among them those of requests that were given up.
  *
  * @module
  */
@@ -39,9 +39,9 @@ import {
 } from "./reconnecting_connection.ts";
 
 export interface LinkOptions extends ReconnectingConnectionOptions {
-  /** For people: host and port of the node's API. */
+  /** Host and port of the node's API, for messages. */
   readonly address: string;
-  /** Of the first request. Default: 1. */
+  /** The id of the first request. Default: 1. */
   readonly firstId?: number;
 }
 
@@ -54,7 +54,7 @@ const SWEEP_MS = 50;
 /** A request that has no answer yet. */
 interface Pending<T> {
   readonly type: number;
-  /** Of key and value together, in UTF-16 units: to count bytes would take a pass over them. */
+  /** Length of key and value, in UTF-16 units: counting bytes would take a pass over them. */
   readonly textLength: number;
   readonly encode: (writer: ByteWriter) => void;
   readonly timeoutMs: number;
@@ -71,16 +71,16 @@ interface Pending<T> {
   reject(error: Error): void;
 }
 
-/** The keys of one node, from afar. */
+/** The store of one node, reached over a connection. */
 export class Link implements KeyValue {
   readonly nodeId: string;
   readonly address: string;
   readonly #clock: Clock;
   readonly #connection: ReconnectingConnection;
-  /** By id, in the order in which they came. */
+  /** By id, the oldest first. */
   readonly #pending = new Map<number, Pending<unknown>>();
   #pendingTextLength = 0;
-  /** Health and metrics that are asked for, by type. */
+  /** The probes that are under way: health and metrics, by type. */
   readonly #probes = new Map<number, Promise<unknown>>();
   /** Never 0, which in a refusal means the link as a whole. */
   #nextId: number;
@@ -125,19 +125,19 @@ export class Link implements KeyValue {
     return this.#ask(FrameType.write, textLength, encode, decodeResult);
   }
 
-  /** The health of the node as it tells it. */
+  /** The health of the node, as JSON that it sends. */
   health(): Promise<unknown> {
     return this.#probe(FrameType.health);
   }
 
-  /** The metrics of the node as it tells them. */
+  /** The metrics of the node, as JSON that it sends. */
   metrics(): Promise<unknown> {
     return this.#probe(FrameType.metrics);
   }
 
   /**
-   * There is at most one probe of each type at a time: who asks meanwhile shares its answer, and
-   * the rest of its `PROBE_TIMEOUT_MS`.
+   * Of each type there is at most one probe at a time: calls in the meantime share its answer, and
+   * what is left of its `PROBE_TIMEOUT_MS`. Fails at once while the link is down.
    */
   #probe(type: number): Promise<unknown> {
     if (!this.up) return Promise.reject(this.#unavailable("is down", type));
@@ -151,8 +151,10 @@ export class Link implements KeyValue {
   }
 
   /**
-   * Sends a request now if the link is up, else when it is. Resolves to its answer; rejects with an
-   * {@linkcode UnavailableError} when it is not taken, or has no answer after `timeoutMs`.
+   * Sends a request now if the link is up, else as soon as it is. Resolves to the answer.
+   *
+   * @throws {UnavailableError} The request is not taken, refused, or not answered in time.
+   * @throws {InsufficientStorageError} The node has no room for it.
    */
   #ask<T>(
     type: number,
@@ -204,7 +206,7 @@ export class Link implements KeyValue {
       : null;
   }
 
-  /** Gives up the requests that have waited for too long, and a connection on which nothing comes. */
+  /** Gives up requests that have waited for too long, and a connection on which nothing comes. */
   #sweep(): void {
     this.#cancelSweep = null;
     const nowMs = this.#clock.monotonic();
@@ -239,7 +241,7 @@ export class Link implements KeyValue {
     );
   }
 
-  /** All that waits, in the order in which it came. */
+  /** Sends all pending requests, in the order in which they were asked. */
   #sendAll(wire: Wire): void {
     for (const [id, pending] of this.#pending) this.#send(wire, id, pending);
   }
@@ -255,10 +257,10 @@ export class Link implements KeyValue {
   #receive(reply: Frame): void {
     const { type, id } = reply;
     const pending = this.#pending.get(id);
-    if (pending === undefined) return; // given up meanwhile
+    if (pending === undefined) return; // it was given up
     if (type === FrameType.refused || type === FrameType.full) {
       const problem = `Node "${this.nodeId}": ${reply.text()}`;
-      // Of what was sent twice, the first copy may still be on its way, and be taken.
+      // If it was sent twice, the first copy may still arrive, and be applied.
       const isCertain = type === FrameType.full && pending.sent === 1;
       pending.reject(new (isCertain ? InsufficientStorageError : UnavailableError)(problem));
     } else {
@@ -268,7 +270,7 @@ export class Link implements KeyValue {
       }
       pending.resolve(answer);
     }
-    this.#forget(id, pending); // not before: what was not answered goes out on the next connection
+    this.#forget(id, pending); // not before an error above: then it is sent on the next connection
   }
 
   #forget(id: number, pending: Pending<unknown>): void {
@@ -276,13 +278,13 @@ export class Link implements KeyValue {
     this.#pendingTextLength -= pending.textLength;
   }
 
-  /** From now on nothing waits for a node that is down; what a node that is up owes is awaited. */
+  /** From now on no request waits for a node that is down. One that is up answers what it owes. */
   drain(): void {
     this.#draining = true;
     if (!this.up) this.#failAll();
   }
 
-  /** Gives up what waits and closes the connection. */
+  /** Gives up all pending requests and closes the connection. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelSweep?.();
@@ -299,5 +301,5 @@ export class Link implements KeyValue {
   }
 }
 
-/** What is wrong with a node of a router that drains. */
+/** Why a router that stops does not ask a node. */
 const STOPS = "is not asked any more: the router stops";

@@ -1,6 +1,6 @@
 /**
- * The router: to its users the whole store, in itself nothing but the links to the nodes. It keeps
- * no state that a restart would lose.
+ * The router: its users see one store, and behind it are only the links to the nodes. It has no
+ * state that a restart could lose.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { type Command, type Result, type Service, UnavailableError } from "../li
 import type { Link } from "./link.ts";
 import { assignSlots, slotOf } from "./slots.ts";
 
-/** What the router knows of a node. */
+/** What the router tells about a node. */
 export interface NodeHealth {
   readonly id: string;
   readonly addr: string;
@@ -54,7 +54,7 @@ export class Router implements Service {
     for (const link of this.#links) link.drain();
   }
 
-  /** Gives up what waits for a node, and ends all links. */
+  /** Gives up the requests that wait for a node, and closes all links. */
   async close(): Promise<void> {
     await Promise.all(this.#links.map((link) => link.close()));
   }
