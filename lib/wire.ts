@@ -1,6 +1,6 @@
 /**
  * Frames over a byte stream, both ways, many in flight. What is sent within one turn of the event
- * loop leaves in one write: with six nodes behind a router, the system calls are what costs.
+ * loop is written in one call: with six nodes behind a router, system calls are the main cost.
  *
  * A frame, numbers little-endian:
  *
@@ -50,6 +50,11 @@ export class Frame {
   /** The same bytes. A `Buffer` decodes text, but slows down loops that also meet plain arrays. */
   readonly #text: Buffer;
 
+  /** Appends the payload to `writer`. Bound to the frame, so that it can be passed as it is. */
+  readonly copyTo = (writer: ByteWriter): void => {
+    writer.bytes(this.bytes, this.start, this.end);
+  };
+
   constructor(bytes: Uint8Array<ArrayBuffer>) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -83,11 +88,6 @@ export class Frame {
   text(start: number = this.start, end: number = this.end): string {
     return this.#text.toString("utf8", start, end);
   }
-
-  /** Appends the payload to `writer`. Bound, so that it can be passed on without a closure. */
-  readonly copyTo = (writer: ByteWriter): void => {
-    writer.bytes(this.bytes, this.start, this.end);
-  };
 }
 
 /** Takes a received frame. It must not keep it, see {@linkcode Frame}. */

@@ -116,7 +116,7 @@ export class Link implements KeyValue {
   }
 
   get(key: string): Promise<string | null> {
-    return this.#ask(FrameType.get, key.length, (writer) => void writer.text(key), decodeValue);
+    return this.#ask(FrameType.get, key.length, (writer) => writer.text(key), decodeValue);
   }
 
   write(command: Command): Promise<Result> {
