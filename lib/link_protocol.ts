@@ -1,6 +1,6 @@
 /**
- * What the frames between a router and a node mean. The router speaks first, with `hello`; nothing
- * else is sent before the node's `welcome`. Replies come in any order.
+ * What the frames between a router and a node mean. The router sends `hello` first, and nothing
+ * else until the node has replied with `welcome`. Replies come in any order.
  *
  * | type | request | payload |
  * | --- | --- | --- |
@@ -20,20 +20,23 @@
  * | 134 | refused | why, as text; the request may be sent again later |
  * | 135 | full | why, as text; the write was not applied: there is no room for it |
  *
- * Texts are UTF-8 up to the end of the frame.
+ * Numbers are little-endian. Texts are UTF-8; the last one of a frame ends where the frame does. A
+ * `refused` with the id 0 is about the link as a whole, which then ends.
  *
  * @module
  */
-import { Buffer } from "node:buffer";
 import { type ByteWriter, getUint53 } from "./byte_writer.ts";
 import type { Outcome, Result } from "./key_value.ts";
+import type { Frame } from "./wire.ts";
 
 export const LINK_VERSION = 2;
 const MAGIC = "sixpaths";
-/** Bytes of a result before its `prevValue`. */
-const RESULT_HEADER_BYTES = 10;
+/** Offsets in the payload of a `result`. */
+const LOG_INDEX_OFFSET = 1;
+const HAS_PREV_VALUE_OFFSET = 9;
+const PREV_VALUE_OFFSET = 10;
 
-/** Frame types, see the module's own comment. */
+/** The types of frames; the tables above say what each one carries. */
 export const FrameType = {
   hello: 1,
   get: 2,
@@ -57,21 +60,21 @@ export function encodeHello(writer: ByteWriter, nodeId: string): void {
 }
 
 /** Why the node `nodeId` does not welcome this `hello`; null if it does. */
-export function helloRefusal(
-  bytes: Uint8Array<ArrayBuffer>,
-  start: number,
-  end: number,
-  nodeId: string,
-): string | null {
-  const versionAt = start + MAGIC.length;
-  if (end <= versionAt || decodeText(bytes, start, versionAt) !== MAGIC) {
+export function helloRefusal(hello: Frame, nodeId: string): string | null {
+  const versionAt = hello.start + MAGIC.length;
+  if (hello.end <= versionAt || hello.text(hello.start, versionAt) !== MAGIC) {
     return "this is a link port of sixpaths, which speaks no other protocol";
   }
-  if (bytes[versionAt] !== LINK_VERSION) {
-    return `link version is ${bytes[versionAt]}, expected ${LINK_VERSION}`;
-  }
-  const wanted = decodeText(bytes, versionAt + 1, end);
+  const version = hello.bytes[versionAt];
+  if (version !== LINK_VERSION) return `link version is ${version}, expected ${LINK_VERSION}`;
+  const wanted = hello.text(versionAt + 1);
   return wanted === nodeId ? null : `this is node "${nodeId}", not "${wanted}"`;
+}
+
+/** The answer to a `get`: a value, or null if there is none; undefined if `reply` is no answer. */
+export function decodeValue(reply: Frame): string | null | undefined {
+  if (reply.type === FrameType.value) return reply.text();
+  return reply.type === FrameType.missing ? null : undefined;
 }
 
 /** Appends the payload of a `result`. */
@@ -83,26 +86,36 @@ export function encodeResult(writer: ByteWriter, result: Result): void {
 }
 
 /**
- * Reads the payload of a `result`.
+ * The answer to a `write`; undefined if `reply` is none.
  *
- * @throws {RangeError} It is too short for one.
+ * @throws {RangeError} It is too short for a `result`.
  */
-export function decodeResult(bytes: Uint8Array<ArrayBuffer>, start: number, end: number): Result {
-  const prevValueStart = start + RESULT_HEADER_BYTES;
+export function decodeResult(reply: Frame): Result | undefined {
+  if (reply.type !== FrameType.result) return undefined;
+  const { bytes, view, start, end } = reply;
+  const prevValueStart = start + PREV_VALUE_OFFSET;
   if (end < prevValueStart) {
     throw new RangeError(
-      `Result has ${end - start} bytes, expected at least ${RESULT_HEADER_BYTES}`,
+      `Result has ${end - start} bytes, expected at least ${PREV_VALUE_OFFSET}`,
     );
   }
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
   return {
     outcome: bytes[start] as Outcome,
-    logIndex: getUint53(view, start + 1),
-    prevValue: bytes[start + 9] === 0 ? null : decodeText(bytes, prevValueStart, end),
+    logIndex: getUint53(view, start + LOG_INDEX_OFFSET),
+    prevValue: bytes[start + HAS_PREV_VALUE_OFFSET] === 0 ? null : reply.text(prevValueStart),
   };
 }
 
-/** Reads UTF-8 text. */
-export function decodeText(bytes: Uint8Array<ArrayBuffer>, start: number, end: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8", start, end);
+/**
+ * The answer to `health` or `metrics`, a JSON value; undefined if `reply` is none.
+ *
+ * @throws {RangeError} It is not JSON, so the peer is not a node of ours.
+ */
+export function decodeJson(reply: Frame): unknown {
+  if (reply.type !== FrameType.json) return undefined;
+  try {
+    return JSON.parse(reply.text());
+  } catch (cause) {
+    throw new RangeError("Reply is not JSON", { cause });
+  }
 }

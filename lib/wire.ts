@@ -1,6 +1,6 @@
 /**
  * Frames over a byte stream, both ways, many in flight. What is sent within one turn of the event
- * loop leaves in one write: with six nodes behind a router, the system calls are what costs.
+ * loop is written in one call: with six nodes behind a router, system calls are the main cost.
  *
  * A frame, numbers little-endian:
  *
@@ -13,13 +13,16 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { ByteWriter } from "./byte_writer.ts";
 import type { Clock } from "./clock.ts";
 import { LINK_BACKLOG_BYTES_MAX, LINK_FRAME_BYTES_MAX } from "./limits.ts";
 
 const LENGTH_BYTES = 4;
+const ID_OFFSET = 4;
+const TYPE_OFFSET = 8;
 const HEADER_BYTES = 9;
-/** Of what follows the length field, when the payload is empty. */
+/** What the length field says when the payload is empty. */
 const FRAME_BYTES_MIN = HEADER_BYTES - LENGTH_BYTES;
 const BUFFER_BYTES = 64 * 1024;
 
@@ -32,20 +35,69 @@ export interface Duplex {
   close(): void;
 }
 
-/** The payload of a received frame, `bytes` from `start` to `end`; only valid during the call. */
-export type FrameHandler = (
-  type: number,
-  id: number,
-  bytes: Uint8Array<ArrayBuffer>,
-  start: number,
-  end: number,
-) => void;
+/**
+ * A received frame. One object is moved over all frames in a receive buffer: it is valid during the
+ * call that it is handed to, and not afterwards.
+ */
+export class Frame {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly view: DataView<ArrayBuffer>;
+  type = 0;
+  id = 0;
+  /** The payload is in `bytes` from here to `end`. */
+  start = 0;
+  end = 0;
+  /** The same bytes. A `Buffer` decodes text, but slows down loops that also meet plain arrays. */
+  readonly #text: Buffer;
+
+  /** Appends the payload to `writer`. Bound to the frame, so that it can be passed as it is. */
+  readonly copyTo = (writer: ByteWriter): void => {
+    writer.bytes(this.bytes, this.start, this.end);
+  };
+
+  constructor(bytes: Uint8Array<ArrayBuffer>) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /**
+   * Moves to the frame whose length field is at `offset`. False, without moving, if not all of it
+   * is among the first `filled` bytes.
+   *
+   * @throws {RangeError} It is longer or shorter than a frame can be.
+   */
+  moveTo(offset: number, filled: number): boolean {
+    if (filled - offset < LENGTH_BYTES) return false;
+    const length = this.view.getUint32(offset, true);
+    if (length < FRAME_BYTES_MIN || length > LINK_FRAME_BYTES_MAX) {
+      throw new RangeError(
+        `Frame has ${length} bytes, expected ${FRAME_BYTES_MIN} to ${LINK_FRAME_BYTES_MAX}`,
+      );
+    }
+    const end = offset + LENGTH_BYTES + length;
+    if (end > filled) return false;
+    this.id = this.view.getUint32(offset + ID_OFFSET, true);
+    this.type = this.bytes[offset + TYPE_OFFSET];
+    this.start = offset + HEADER_BYTES;
+    this.end = end;
+    return true;
+  }
+
+  /** The UTF-8 in `bytes` from `start` to `end` as text; by default all of the payload. */
+  text(start: number = this.start, end: number = this.end): string {
+    return this.#text.toString("utf8", start, end);
+  }
+}
+
+/** Takes a received frame. It must not keep it, see {@linkcode Frame}. */
+export type FrameHandler = (frame: Frame) => void;
 
 export interface WireOptions {
   /**
-   * Bytes that may wait to leave; above that, nothing more is read. Only one end of a link may have
-   * such a bound: if both had, and both were above it, neither would read again. Default:
-   * `LINK_BACKLOG_BYTES_MAX`, for the end that replies; the one that asks has `Infinity`.
+   * Bytes that may wait to be written; above that, nothing more is read. Only one end of a link may
+   * have such a bound: if both had, and both were above it, neither would read again. Default:
+   * `LINK_BACKLOG_BYTES_MAX`, for the end that replies; the end that asks has `Infinity`.
    */
   readonly backlogBytesMax?: number;
 }
@@ -55,33 +107,42 @@ export class Wire {
   readonly #duplex: Duplex;
   readonly #clock: Clock;
   readonly #backlogBytesMax: number;
-  #gathering = new ByteWriter(BUFFER_BYTES);
-  #leaving = new ByteWriter(BUFFER_BYTES);
+  /** Frames for the next write, and those of the write that is under way. */
+  #queued = new ByteWriter(BUFFER_BYTES);
+  #writing = new ByteWriter(BUFFER_BYTES);
+  /** Where in `#queued` the frame starts that was begun last. */
   #frameStart = 0;
-  #flushScheduled = false;
-  /** Resolves when the write under way is done. */
-  #writing: Promise<void> | null = null;
+  #writeScheduled = false;
+  /** Resolves when the write that is under way has ended. */
+  #written: Promise<void> | null = null;
+  #receivedAtMs: number;
   #closed = false;
 
   constructor(duplex: Duplex, clock: Clock, options: WireOptions = {}) {
     this.#duplex = duplex;
     this.#clock = clock;
     this.#backlogBytesMax = options.backlogBytesMax ?? LINK_BACKLOG_BYTES_MAX;
+    this.#receivedAtMs = clock.monotonic();
   }
 
-  /** Bytes that have not left yet. */
+  /** Bytes that were sent here and are not written to the stream yet. */
   get backlog(): number {
-    return this.#gathering.length + this.#leaving.length;
+    return this.#queued.length + this.#writing.length;
   }
 
-  /** Whether it was closed, from here: nothing that is sent leaves any more. */
+  /** When bytes last arrived, on the monotonic clock; at first, when the wire was made. */
+  get receivedAtMs(): number {
+    return this.#receivedAtMs;
+  }
+
+  /** Whether this end is closed: what is sent from now on is lost. */
   get closed(): boolean {
     return this.#closed;
   }
 
   /** Begins a frame. Its payload is written to what this returns; {@linkcode endFrame} sends it. */
   beginFrame(type: number, id: number): ByteWriter {
-    const writer = this.#gathering;
+    const writer = this.#queued;
     this.#frameStart = writer.length;
     writer.uint32(0);
     writer.uint32(id);
@@ -89,36 +150,41 @@ export class Wire {
     return writer;
   }
 
+  /** Gives the frame that was begun another type. */
+  changeType(type: number): void {
+    this.#queued.buffer[this.#frameStart + TYPE_OFFSET] = type;
+  }
+
   endFrame(): void {
-    const writer = this.#gathering;
+    const writer = this.#queued;
     writer.uint32At(this.#frameStart, writer.length - this.#frameStart - LENGTH_BYTES);
-    if (this.#flushScheduled || this.#closed) return;
-    this.#flushScheduled = true;
+    if (this.#writeScheduled || this.#closed) return;
+    this.#writeScheduled = true;
     this.#clock.afterTurn(() => {
-      this.#flushScheduled = false;
-      this.#writing ??= this.#write();
+      this.#writeScheduled = false;
+      this.#written ??= this.#write();
     });
   }
 
   /**
-   * Resolves when nothing waits to leave any more, or the wire is closed. What is sent in the
-   * meantime is waited for too: whoever goes on sending may wait for ever.
+   * Resolves when everything that was sent is written, or the wire is closed. It also waits for
+   * what is sent in the meantime: for ever, if that does not stop.
    */
   async flush(): Promise<void> {
     while (this.backlog > 0 && !this.#closed) {
-      this.#writing ??= this.#write();
-      await this.#writing;
+      this.#written ??= this.#write();
+      await this.#written;
     }
   }
 
-  /** Never rejects: a stream that cannot be written to is closed, and its reader gets to know. */
+  /** Never rejects: a stream that cannot be written to is closed, which also ends the reading. */
   async #write(): Promise<void> {
-    await null; // not before the caller has stored this promise: at its end it is forgotten again
+    await null; // the caller has to store this promise before it can be forgotten below
     try {
-      while (this.#gathering.length > 0 && !this.#closed) {
-        const writer = this.#gathering;
-        this.#gathering = this.#leaving;
-        this.#leaving = writer;
+      while (this.#queued.length > 0 && !this.#closed) {
+        const writer = this.#queued;
+        this.#queued = this.#writing;
+        this.#writing = writer;
         let bytes = writer.written();
         while (bytes.length > 0) bytes = bytes.subarray(await this.#duplex.write(bytes));
         writer.clear(BUFFER_BYTES * 16);
@@ -126,31 +192,32 @@ export class Wire {
     } catch {
       this.close();
     }
-    this.#writing = null;
+    this.#written = null;
   }
 
   /**
-   * Reads frames until the stream ends or the wire is closed. Above `backlogBytesMax`, nothing more
-   * is read until all has left: a peer that does not take its replies gets no further requests in.
-   * What is sent meanwhile are replies to those that it got in before, and those are bounded.
+   * Reads frames until the stream ends or the wire is closed. While more than `backlogBytesMax`
+   * waits to be written, nothing is read: a peer that does not take its replies can make no further
+   * requests. Replies to its earlier requests are still added, and those are bounded.
    *
    * @throws {RangeError} What arrives is not a frame.
    */
   async read(handle: FrameHandler): Promise<void> {
-    let bytes = new Uint8Array(BUFFER_BYTES);
+    let frame = new Frame(new Uint8Array(BUFFER_BYTES));
     let filled = 0;
     while (!this.#closed) {
-      const count = await this.#readSome(bytes.subarray(filled));
+      frame = withRoom(frame, filled);
+      const count = await this.#readSome(frame.bytes.subarray(filled));
       if (count === null) return;
+      this.#receivedAtMs = this.#clock.monotonic();
       filled += count;
-      for (let early = true; early && !this.#closed;) {
-        const used = this.#takeFrames(bytes, filled, handle);
-        bytes.copyWithin(0, used, filled);
+      for (let isPaused = true; isPaused && !this.#closed;) {
+        const used = this.#handleFrames(frame, filled, handle);
+        frame.bytes.copyWithin(0, used, filled);
         filled -= used;
-        early = this.backlog > this.#backlogBytesMax;
-        if (early) await this.flush();
+        isPaused = this.backlog > this.#backlogBytesMax;
+        if (isPaused) await this.flush();
       }
-      bytes = roomForFrame(bytes, filled);
     }
   }
 
@@ -164,29 +231,20 @@ export class Wire {
   }
 
   /**
-   * Handles the whole frames among the first `filled` bytes, up to the one with which too much
-   * waits to leave: small requests may have large replies. Returns how many bytes they were.
+   * Handles the whole frames among the first `filled` bytes, up to the one whose reply makes the
+   * backlog too large: small requests may have large replies. Returns how many bytes they took.
    */
-  #takeFrames(bytes: Uint8Array<ArrayBuffer>, filled: number, handle: FrameHandler): number {
-    const view = new DataView(bytes.buffer);
-    let start = 0;
-    while (filled - start >= LENGTH_BYTES) {
-      const length = view.getUint32(start, true);
-      if (length < FRAME_BYTES_MIN || length > LINK_FRAME_BYTES_MAX) {
-        throw new RangeError(
-          `Frame has ${length} bytes, expected ${FRAME_BYTES_MIN} to ${LINK_FRAME_BYTES_MAX}`,
-        );
-      }
-      const end = start + LENGTH_BYTES + length;
-      if (end > filled) break;
-      handle(bytes[start + 8], view.getUint32(start + 4, true), bytes, start + HEADER_BYTES, end);
-      start = end;
+  #handleFrames(frame: Frame, filled: number, handle: FrameHandler): number {
+    let used = 0;
+    while (frame.moveTo(used, filled)) {
+      handle(frame);
+      used = frame.end;
       if (this.#closed || this.backlog > this.#backlogBytesMax) break;
     }
-    return start;
+    return used;
   }
 
-  /** Closes the stream. What has not left is lost. */
+  /** Closes the stream. What is not written yet is lost. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -194,14 +252,15 @@ export class Wire {
   }
 }
 
-/** `bytes`, or a larger copy of it if the frame that begins it needs that; or a usual one again. */
-function roomForFrame(bytes: Uint8Array<ArrayBuffer>, filled: number): Uint8Array<ArrayBuffer> {
-  let needed = BUFFER_BYTES;
-  if (filled >= LENGTH_BYTES) {
-    needed = Math.max(needed, LENGTH_BYTES + new DataView(bytes.buffer).getUint32(0, true));
-  }
-  if (needed > LENGTH_BYTES + LINK_FRAME_BYTES_MAX || needed === bytes.length) return bytes;
-  const resized = new Uint8Array(needed);
-  resized.set(bytes.subarray(0, filled));
-  return resized;
+/**
+ * The receive buffer to go on with: that of `frame`, unless the frame at its start, of which
+ * `filled` bytes are there, needs a larger one, or the usual size is enough again.
+ */
+function withRoom(frame: Frame, filled: number): Frame {
+  let size = BUFFER_BYTES;
+  if (filled >= LENGTH_BYTES) size = Math.max(size, LENGTH_BYTES + frame.view.getUint32(0, true));
+  if (size === frame.bytes.length) return frame;
+  const bytes = new Uint8Array(size);
+  bytes.set(frame.bytes.subarray(0, filled));
+  return new Frame(bytes);
 }

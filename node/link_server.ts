@@ -1,11 +1,11 @@
 /**
- * The node's end of the links: frames in, the node asked, frames out. Requests are answered in the
- * order in which their answers are there: reads at once, writes when they are durable.
+ * The node's end of the links: requests come in as frames, the node answers them, and the replies
+ * go out as frames. Reads are answered at once, writes when they are durable, so replies overtake
+ * one another.
  *
  * @module
  */
 import { errorMessage } from "../lib/error_message.ts";
-import type { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { atMostDrainTime } from "../lib/drain.ts";
 import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
@@ -16,15 +16,15 @@ import {
   REQUEST_TIMEOUT_MS,
 } from "../lib/limits.ts";
 import { encodeResult, FrameType, helloRefusal } from "../lib/link_protocol.ts";
-import { type Duplex, Wire } from "../lib/wire.ts";
+import { type Duplex, type Frame, Wire } from "../lib/wire.ts";
 import type { Node } from "./node.ts";
 
-/** Serves a node to routers, one {@linkcode Duplex} each. */
+/** Serves a node to routers, each of which has a {@linkcode Duplex} to it. */
 export class LinkServer {
   readonly #node: Node;
   readonly #nodeId: string;
   readonly #clock: Clock;
-  /** In the order in which they began. */
+  /** The oldest one first. */
   readonly #connections = new Set<Connection>();
   #draining = false;
 
@@ -34,9 +34,12 @@ export class LinkServer {
     this.#clock = clock;
   }
 
-  /** Serves one link until it ends. Never rejects: a peer's mistake ends its own link only. */
+  /**
+   * Serves one link until it ends. Never rejects: a peer's mistake ends its own link only. A link
+   * that comes after {@linkcode drain}, or that there is no room for, is closed at once.
+   */
   async serve(duplex: Duplex): Promise<void> {
-    if (!this.#makeRoom()) return duplex.close();
+    if (this.#draining || !this.#makeRoom()) return duplex.close();
     const wire = new Wire(duplex, this.#clock);
     const connection = new Connection(wire, this.#node, this.#nodeId, this.#clock);
     this.#connections.add(connection);
@@ -44,8 +47,8 @@ export class LinkServer {
       if (!connection.welcomed) wire.close();
     });
     try {
-      await wire.read((type, id, bytes, start, end) => {
-        if (!this.#draining) connection.handle(type, id, bytes, start, end);
+      await wire.read((frame) => {
+        if (!this.#draining) connection.handle(frame);
       });
     } catch (error) {
       if (!(error instanceof RangeError)) console.error(error); // a bug; the other links go on
@@ -59,17 +62,17 @@ export class LinkServer {
   }
 
   /**
-   * Ends a link if there are as many as there may be: the oldest that is not welcome yet, or else
-   * the one that has been silent for longest. False if all have asked for something of late.
+   * If there are as many links as there may be, ends one: the oldest that is not welcomed yet, or
+   * else the one that has been silent for longest. False if all have asked for something lately.
    */
   #makeRoom(): boolean {
     if (this.#connections.size < LINKS_MAX) return true;
     const connections = [...this.#connections];
-    const ended = connections.find(({ welcomed }) => !welcomed) ?? mostSilent(connections);
-    // A router that has said nothing for so long waits for no answer any more. If it is there at
-    // all, it comes back.
+    const ended = connections.find(({ welcomed }) => !welcomed) ?? longestSilent(connections);
+    // A router that has been silent for so long is not waiting for an answer any more. If it still
+    // exists, it connects again.
     const isNeeded = ended.welcomed &&
-      this.#clock.monotonic() - ended.heardAtMs <= REQUEST_TIMEOUT_MS;
+      this.#clock.monotonic() - ended.wire.receivedAtMs <= REQUEST_TIMEOUT_MS;
     if (isNeeded) return false;
     ended.wire.close();
     this.#connections.delete(ended);
@@ -88,106 +91,92 @@ export class LinkServer {
   }
 }
 
-function mostSilent(connections: readonly Connection[]): Connection {
-  return connections.reduce((one, other) => other.heardAtMs < one.heardAtMs ? other : one);
+function longestSilent(connections: readonly Connection[]): Connection {
+  return connections.reduce((one, other) =>
+    other.wire.receivedAtMs < one.wire.receivedAtMs ? other : one
+  );
 }
 
-/** What one link has said so far, and its replies. */
+/** One link: takes its requests, and replies to them. */
 class Connection {
   readonly wire: Wire;
   readonly #node: Node;
   readonly #nodeId: string;
   readonly #clock: Clock;
-  /** Whether it has said the right hello: what is at the other end is a router. */
+  /** Whether the peer has said the right hello, and so is a router. */
   welcomed = false;
-  /** When it began or sent its last frame, as the monotonic clock has it. */
-  heardAtMs: number;
-  /** Resolves when the answers to writes, of which too many wait, have left. */
-  #relief: Promise<void> | undefined;
+  /** While the answers to writes pile up: resolves when they are sent. */
+  #drained: Promise<void> | null = null;
 
   constructor(wire: Wire, node: Node, nodeId: string, clock: Clock) {
     this.wire = wire;
     this.#node = node;
     this.#nodeId = nodeId;
     this.#clock = clock;
-    this.heardAtMs = clock.monotonic();
   }
 
   /** @throws {RangeError} It is not a frame that a router sends. */
-  handle(
-    type: number,
-    id: number,
-    bytes: Uint8Array<ArrayBuffer>,
-    start: number,
-    end: number,
-  ): void {
-    this.heardAtMs = this.#clock.monotonic();
-    if (!this.welcomed) return this.#hello(type, id, bytes, start, end);
-    switch (type) {
+  handle(frame: Frame): void {
+    if (!this.welcomed) return this.#hello(frame);
+    switch (frame.type) {
       case FrameType.get:
-        return this.#get(id, bytes, start, end);
+        return this.#get(frame);
       case FrameType.write:
-        return this.#write(id, bytes, start, end);
+        return this.#write(frame);
       case FrameType.health:
-        return this.#json(id, this.#node.health());
+        return this.#json(frame.id, this.#node.health());
       case FrameType.metrics:
-        return this.#json(id, this.#node.metrics());
+        return this.#json(frame.id, this.#node.metrics());
       default:
         throw new RangeError(
-          `Frame type is ${type}, expected ${FrameType.get} to ${FrameType.metrics}`,
+          `Frame type is ${frame.type}, expected ${FrameType.get} to ${FrameType.metrics}`,
         );
     }
   }
 
-  #hello(
-    type: number,
-    id: number,
-    bytes: Uint8Array<ArrayBuffer>,
-    start: number,
-    end: number,
-  ): void {
-    if (type !== FrameType.hello) {
-      throw new RangeError(`Frame type is ${type}, expected ${FrameType.hello} first`);
+  #hello(frame: Frame): void {
+    if (frame.type !== FrameType.hello) {
+      throw new RangeError(`Frame type is ${frame.type}, expected ${FrameType.hello} first`);
     }
-    const reason = helloRefusal(bytes, start, end, this.#nodeId);
+    const reason = helloRefusal(frame, this.#nodeId);
     if (reason !== null) throw new RangeError(reason);
     this.welcomed = true;
-    this.wire.beginFrame(FrameType.welcome, id);
+    this.wire.beginFrame(FrameType.welcome, frame.id);
     this.wire.endFrame();
   }
 
-  #get(id: number, bytes: Uint8Array, start: number, end: number): void {
-    const value = this.#node.getBytes(bytes, start, end);
-    const writer = this.wire.beginFrame(value === null ? FrameType.missing : FrameType.value, id);
-    if (value !== null) writer.text(value);
+  #get({ id, bytes, start, end }: Frame): void {
+    const writer = this.wire.beginFrame(FrameType.value, id);
+    const isFound = this.#node.appendValue(bytes, start, end, writer);
+    if (!isFound) this.wire.changeType(FrameType.missing);
     this.wire.endFrame();
   }
 
-  #write(id: number, bytes: Uint8Array, start: number, end: number): void {
+  #write(frame: Frame): void {
+    const { id } = frame; // when the answer is there, the frame object is at another frame
     try {
-      const encode = (writer: ByteWriter) => writer.bytes(bytes, start, end);
-      this.#node.writeEncoded(encode, (result, error) => this.#reply(id, result, error));
+      this.#node.submit(frame.copyTo, (result, error) => this.#reply(id, result, error));
     } catch (error) {
-      this.#fail(id, error); // unless it is not a command, which ends the link
+      this.#fail(id, error); // throws it again if it was no command, which ends the link
     }
   }
 
-  /** The promise that it returns when too much waits to leave holds back further answers. */
+  /** Sends the answer to a write. If it returns a promise, the next answers wait for that. */
   #reply(id: number, result: Result | null, error: unknown): Promise<void> | void {
     if (this.wire.closed) return;
     if (result === null) return this.#fail(id, error);
     const writer = this.wire.beginFrame(FrameType.result, id);
     encodeResult(writer, result);
     this.wire.endFrame();
-    if (this.wire.backlog > ANSWER_BACKLOG_BYTES_MAX) return this.#relief ??= this.#relieve();
+    if (this.wire.backlog > ANSWER_BACKLOG_BYTES_MAX) return this.#drained ??= this.#drain();
   }
 
-  /** Lets all leave that waits. A peer that does not take it in time is gone, or never reads. */
-  async #relieve(): Promise<void> {
-    let hasLeft = false;
-    await atMostDrainTime(this.#clock, this.wire.flush().then(() => hasLeft = true));
-    if (!hasLeft) this.wire.close();
-    this.#relief = undefined;
+  /** Waits until all is sent. A peer that does not take it in time is gone, or never reads. */
+  async #drain(): Promise<void> {
+    let isFlushed = false;
+    await atMostDrainTime(this.#clock, this.wire.flush().then(() => isFlushed = true));
+    if (!isFlushed) this.wire.close();
+    this.#drained = null;
   }
 
   #fail(id: number, error: unknown): void {
@@ -202,7 +191,7 @@ class Connection {
     this.wire.endFrame();
   }
 
-  /** Says why there is no answer to the request `id`; 0 if it is about the link as a whole. */
+  /** Says why the request `id` has no answer, or, if that is 0, why the link ends. */
   refuse(id: number, reason: string): void {
     this.wire.beginFrame(FrameType.refused, id).text(reason);
     this.wire.endFrame();

@@ -79,31 +79,43 @@ export class Node implements Service {
   }
 
   get(key: string): string | null {
-    return this.#count(this.#shard.get(key));
-  }
-
-  /** As {@linkcode get}, of a key that is bytes. */
-  getBytes(bytes: Uint8Array, start: number, end: number): string | null {
-    return this.#count(this.#shard.getBytes(bytes, start, end));
-  }
-
-  #count(value: string | null): string | null {
-    this.#gets++;
-    if (value === null) this.#misses++;
+    const value = this.#shard.get(key);
+    this.#countGet(value !== null);
     return value;
+  }
+
+  /**
+   * As {@linkcode get}, but the key is in `bytes` from `start` to `end`, and its value is appended
+   * to `writer`. False if there is none.
+   */
+  appendValue(bytes: Uint8Array, start: number, end: number, writer: ByteWriter): boolean {
+    const isFound = this.#shard.appendValue(bytes, start, end, writer);
+    this.#countGet(isFound);
+    return isFound;
+  }
+
+  #countGet(isFound: boolean): void {
+    this.#gets++;
+    if (!isFound) this.#misses++;
   }
 
   write(command: Command): Promise<Result> {
     return new Promise((resolve, reject) => {
-      this.#queue.submit(
+      this.submit(
         (bytes) => encodeCommand(bytes, command),
         (result, error) => result === null ? reject(error) : resolve(result),
       );
     });
   }
 
-  /** As {@linkcode write}, of a command that `encode` appends in its binary form. */
-  writeEncoded(encode: (bytes: ByteWriter) => void, reply: Reply): void {
+  /**
+   * As {@linkcode write}, but `encode`, which is called at once, appends the command in its binary
+   * form, and `reply` gets the answer.
+   *
+   * @throws {RangeError} It is not a command.
+   * @throws {UnavailableError} It is not taken.
+   */
+  submit(encode: (bytes: ByteWriter) => void, reply: Reply): void {
     this.#queue.submit(encode, reply);
   }
 

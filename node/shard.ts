@@ -26,13 +26,16 @@ export class Shard {
   get(key: string): string | null {
     this.#key.clear();
     this.#key.text(key);
-    return this.getBytes(this.#key.buffer, 0, this.#key.length);
+    const position = this.store.find(this.#key.buffer, 0, this.#key.length);
+    return position === 0 ? null : this.store.valueText(position);
   }
 
-  /** The value of the key in `bytes` from `start` to `end`, or null. */
-  getBytes(bytes: Uint8Array, start: number, end: number): string | null {
+  /** Appends the value of the key in `bytes` from `start` to `end`. False if there is none. */
+  appendValue(bytes: Uint8Array, start: number, end: number, writer: ByteWriter): boolean {
     const position = this.store.find(bytes, start, end);
-    return position === 0 ? null : this.store.valueText(position);
+    if (position === 0) return false;
+    this.store.appendValue(position, writer);
+    return true;
   }
 
   /**

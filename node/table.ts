@@ -23,6 +23,7 @@
  * @module
  */
 
+import type { ByteWriter } from "../lib/byte_writer.ts";
 import { Arena, type ArenaOwner, type Chunk, CHUNK_BYTES, NO_REFERENCE } from "./arena.ts";
 import { copyBytes } from "./copy_bytes.ts";
 import { halfSipHash13 } from "./half_sip_hash.ts";
@@ -217,6 +218,12 @@ export class Table {
     }
     const start = this.#valueStart(position);
     copyBytes(this.#arena.chunkOf(position).bytes, start, start + length, target, offset);
+  }
+
+  /** Appends the value of the entry at `position` to `writer`. */
+  appendValue(position: number, writer: ByteWriter): void {
+    const start = this.#valueStart(position);
+    writer.bytes(this.#arena.chunkOf(position).bytes, start, start + this.valueLength(position));
   }
 
   /**

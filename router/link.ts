@@ -3,14 +3,14 @@
  * request outlives the connection: it is sent again on the next one until its deadline, which is
  * safe because the node applies a write once, however often it comes.
  *
- * While a link is down requests wait for it, so that a node which restarts fast costs a pause. A
- * node that has been down for longer than a request may wait is answered for at once.
+ * While a link is down, requests wait for it, so that a node which restarts fast costs a pause. If
+ * a node has been down for longer than a request may wait, they fail at once.
  *
- * The router reads replies however much waits to leave: a node that has large ones to send reads
- * nothing until they are taken. What bounds the memory of a link is that it refuses requests: while
- * too many wait for an answer (`WAITING_PER_NODE_MAX`, `WAITING_TEXT_PER_NODE_MAX`), or too many
- * bytes wait to leave (`UNSENT_PER_NODE_BYTES_MAX`), which those of a request that was given up do
- * as well.
+ * The router goes on reading replies however much it has to send itself: a node with large replies
+ * reads nothing until they are taken, so both would wait for ever. What bounds the memory of a link
+ * is that it refuses requests while too many wait for an answer (`WAITING_PER_NODE_MAX`,
+ * `WAITING_TEXT_PER_NODE_MAX`), or too many bytes wait to be sent (`UNSENT_PER_NODE_BYTES_MAX`),
+ * among them those of requests that were given up.
  *
  * @module
  */
@@ -31,51 +31,61 @@ import {
   WAITING_PER_NODE_MAX,
   WAITING_TEXT_PER_NODE_MAX,
 } from "../lib/limits.ts";
-import { decodeResult, decodeText, FrameType } from "../lib/link_protocol.ts";
-import type { Wire } from "../lib/wire.ts";
-import { LastingConnection, type LastingConnectionOptions } from "./lasting_connection.ts";
+import { decodeJson, decodeResult, decodeValue, FrameType } from "../lib/link_protocol.ts";
+import type { Frame, Wire } from "../lib/wire.ts";
+import {
+  ReconnectingConnection,
+  type ReconnectingConnectionOptions,
+} from "./reconnecting_connection.ts";
 
-export interface LinkOptions extends LastingConnectionOptions {
-  /** For people: host and port of the node's API. */
+export interface LinkOptions extends ReconnectingConnectionOptions {
+  /** Host and port of the node's API, for messages. */
   readonly address: string;
-  /** Of the first request. Default: 1. */
+  /** The id of the first request. Default: 1. */
   readonly firstId?: number;
 }
 
-/** How often deadlines are looked at, in milliseconds: one timer for all requests of a link. */
-const SWEEP_MS = 100;
+/**
+ * How often deadlines are looked at, in milliseconds, which is how late a request may be given up:
+ * one timer for all requests of a link.
+ */
+const SWEEP_MS = 50;
 
 /** A request that has no answer yet. */
-interface Pending {
+interface Pending<T> {
   readonly type: number;
-  /** Of key and value together, in UTF-16 units: to count bytes would take a pass over them. */
+  /** Length of key and value, in UTF-16 units: counting bytes would take a pass over them. */
   readonly textLength: number;
   readonly encode: (writer: ByteWriter) => void;
-  readonly answer: Answer;
-  readonly fail: (error: Error) => void;
-  readonly deadline: number;
+  readonly timeoutMs: number;
+  readonly deadlineMs: number;
   /** On how many connections it was sent. */
   sent: number;
+  /**
+   * The answer in a reply; undefined if no reply to this request has its type.
+   *
+   * @throws {RangeError} No node sends such a reply.
+   */
+  decode(reply: Frame): T | undefined;
+  resolve(answer: T): void;
+  reject(error: Error): void;
 }
 
-type Bytes = Uint8Array<ArrayBuffer>;
-
-/** Takes a reply; false if no reply to this request has its type. */
-type Answer = (type: number, bytes: Bytes, start: number, end: number) => boolean;
-
-/** The keys of one node, from afar. */
+/** The store of one node, reached over a connection. */
 export class Link implements KeyValue {
   readonly nodeId: string;
   readonly address: string;
   readonly #clock: Clock;
-  readonly #connection: LastingConnection;
-  /** By id, in the order in which they came. */
-  readonly #pending = new Map<number, Pending>();
+  readonly #connection: ReconnectingConnection;
+  /** By id, the oldest first. */
+  readonly #pending = new Map<number, Pending<unknown>>();
   #pendingTextLength = 0;
-  /** Health and metrics that are asked for, by type. */
+  /** The probes that are under way: health and metrics, by type. */
   readonly #probes = new Map<number, Promise<unknown>>();
   /** Never 0, which in a refusal means the link as a whole. */
   #nextId: number;
+  /** Since when the node owes an answer; null if it owes none. */
+  #owesSinceMs: number | null = null;
   #draining = false;
   #closed = false;
   #cancelSweep: (() => void) | null = null;
@@ -85,9 +95,15 @@ export class Link implements KeyValue {
     this.address = options.address;
     this.#clock = options.clock;
     this.#nextId = options.firstId ?? 1;
-    this.#connection = new LastingConnection(options, {
-      onUp: (wire) => this.#sendAll(wire),
-      onReply: (type, id, bytes, start, end) => this.#receive(type, id, bytes, start, end),
+    this.#connection = new ReconnectingConnection(options, {
+      onUp: (wire) => {
+        this.#owesSinceMs = null;
+        this.#sendAll(wire);
+      },
+      onReply: (reply) => {
+        this.#receive(reply);
+        if (this.#pending.size === 0) this.#owesSinceMs = null;
+      },
       onDown: () => {
         if (this.#draining) this.#failAll();
       },
@@ -100,137 +116,118 @@ export class Link implements KeyValue {
   }
 
   get(key: string): Promise<string | null> {
-    return new Promise((resolve, reject) => {
-      this.#requireRoom(FrameType.get);
-      this.#request(
-        FrameType.get,
-        key.length,
-        (writer) => writer.text(key),
-        reject,
-        (type, bytes, start, end) => {
-          if (type === FrameType.value) resolve(decodeText(bytes, start, end));
-          else if (type === FrameType.missing) resolve(null);
-          else return false;
-          return true;
-        },
-      );
-    });
+    return this.#ask(FrameType.get, key.length, (writer) => writer.text(key), decodeValue);
   }
 
   write(command: Command): Promise<Result> {
-    return new Promise((resolve, reject) => {
-      const encode = (writer: ByteWriter) => encodeCommand(writer, command);
-      const textLength = command.key.length + command.value.length;
-      this.#requireRoom(FrameType.write);
-      this.#request(FrameType.write, textLength, encode, reject, (type, bytes, start, end) => {
-        if (type !== FrameType.result) return false;
-        resolve(decodeResult(bytes, start, end));
-        return true;
-      });
-    });
+    const textLength = command.key.length + command.value.length;
+    const encode = (writer: ByteWriter) => encodeCommand(writer, command);
+    return this.#ask(FrameType.write, textLength, encode, decodeResult);
   }
 
-  /** The health of the node as it tells it. */
+  /** The health of the node, as JSON that it sends. */
   health(): Promise<unknown> {
     return this.#probe(FrameType.health);
   }
 
-  /** The metrics of the node as it tells them. */
+  /** The metrics of the node, as JSON that it sends. */
   metrics(): Promise<unknown> {
     return this.#probe(FrameType.metrics);
   }
 
   /**
-   * Asks even when the link is full: a node that has much to do is not down. There is at most one
-   * probe of each type at a time; whoever asks for it meanwhile shares its answer, and the rest of
-   * its `PROBE_TIMEOUT_MS`.
+   * Of each type there is at most one probe at a time: calls in the meantime share its answer, and
+   * what is left of its `PROBE_TIMEOUT_MS`. Fails at once while the link is down.
    */
   #probe(type: number): Promise<unknown> {
     if (!this.up) return Promise.reject(this.#unavailable("is down", type));
     let probe = this.#probes.get(type);
     if (probe === undefined) {
-      probe = this.#newProbe(type).finally(() => this.#probes.delete(type));
+      probe = this.#ask(type, 0, () => {}, decodeJson, PROBE_TIMEOUT_MS)
+        .finally(() => this.#probes.delete(type));
       this.#probes.set(type, probe);
     }
     return probe;
   }
 
-  #newProbe(type: number): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      let cancel = () => {};
-      const fail = (error: Error) => {
-        cancel();
-        reject(error);
-      };
-      const id = this.#request(type, 0, () => {}, fail, (type, bytes, start, end) => {
-        if (type !== FrameType.json) return false;
-        resolve(parseJson(decodeText(bytes, start, end)));
-        cancel();
-        return true;
-      });
-      cancel = this.#clock.after(PROBE_TIMEOUT_MS, () => {
-        this.#pending.delete(id); // a probe has no text to count
-        reject(this.#unavailable(`did not answer within ${PROBE_TIMEOUT_MS} ms`, type));
-      });
-    });
-  }
-
-  /** @throws {UnavailableError} Too much waits already for one more request of this type. */
-  #requireRoom(type: number): void {
-    const full = this.#pendingTextLength > WAITING_TEXT_PER_NODE_MAX;
-    if (full || this.#pending.size >= WAITING_PER_NODE_MAX) {
-      throw this.#unavailable(`has ${this.#pending.size} requests waiting already`, type);
-    }
-    const backlog = this.#connection.wire?.backlog ?? 0;
-    if (backlog > UNSENT_PER_NODE_BYTES_MAX) {
-      throw this.#unavailable(`has ${backlog} bytes of requests to read already`, type);
-    }
-  }
-
   /**
-   * Sends a request now if the link is up, else when it is. Returns its id.
+   * Sends a request now if the link is up, else as soon as it is. Resolves to the answer.
    *
-   * @throws {UnavailableError} The node has been down for too long, or the link closes.
+   * @throws {UnavailableError} The request is not taken, refused, or not answered in time.
+   * @throws {InsufficientStorageError} The node has no room for it.
    */
-  #request(
+  #ask<T>(
     type: number,
     textLength: number,
     encode: (writer: ByteWriter) => void,
-    fail: (error: Error) => void,
-    answer: Answer,
-  ): number {
-    const now = this.#clock.monotonic();
-    const { wire } = this.#connection;
-    if (this.#closed || this.#draining && wire === null) {
-      throw this.#unavailable("is not asked any more: the router stops", type);
-    }
-    if (this.#connection.isDownForLong(now)) throw this.#unavailable("is down", type);
+    decode: (reply: Frame) => T | undefined,
+    timeoutMs = REQUEST_TIMEOUT_MS,
+  ): Promise<T> {
+    const nowMs = this.#clock.monotonic();
+    const problem = this.#problem(type, nowMs);
+    if (problem !== null) return Promise.reject(this.#unavailable(problem, type));
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const deadlineMs = nowMs + timeoutMs;
+    const pending: Pending<T> = {
+      type,
+      textLength,
+      encode,
+      timeoutMs,
+      deadlineMs,
+      sent: 0,
+      decode,
+      resolve,
+      reject,
+    };
     const id = this.#nextId;
     this.#nextId = (id + 1) >>> 0 || 1;
-    const deadline = now + REQUEST_TIMEOUT_MS;
-    const pending = { type, textLength, encode, fail, answer, deadline, sent: 0 };
     this.#pending.set(id, pending);
     this.#pendingTextLength += textLength;
-    if (wire !== null) send(wire, id, pending);
+    const { wire } = this.#connection;
+    if (wire !== null) this.#send(wire, id, pending);
     this.#cancelSweep ??= this.#clock.after(SWEEP_MS, () => this.#sweep());
-    return id;
+    return promise;
   }
 
-  /** Gives up what has waited for too long, and a connection that says nothing any more. */
+  /** Why no request of this type is taken now; null if one is. */
+  #problem(type: number, nowMs: number): string | null {
+    const { wire } = this.#connection;
+    if (this.#closed || this.#draining && wire === null) return STOPS;
+    if (this.#connection.isDownForLong(nowMs)) return "is down";
+    // A probe needs no room: a node that has much to do is not down.
+    if (type === FrameType.health || type === FrameType.metrics) return null;
+    const { size } = this.#pending;
+    if (size >= WAITING_PER_NODE_MAX || this.#pendingTextLength > WAITING_TEXT_PER_NODE_MAX) {
+      return `has ${size} requests waiting already`;
+    }
+    const backlog = wire?.backlog ?? 0;
+    return backlog > UNSENT_PER_NODE_BYTES_MAX
+      ? `has ${backlog} bytes of requests to read already`
+      : null;
+  }
+
+  /** Gives up requests that have waited for too long, and a connection on which nothing comes. */
   #sweep(): void {
     this.#cancelSweep = null;
-    const now = this.#clock.monotonic();
-    const problem = this.up ? `did not answer within ${REQUEST_TIMEOUT_MS} ms` : "is down";
-    const isDownForLong = this.#connection.isDownForLong(now);
+    const nowMs = this.#clock.monotonic();
+    const isDownForLong = this.#connection.isDownForLong(nowMs);
     for (const [id, pending] of this.#pending) {
-      if (pending.deadline > now && !isDownForLong) continue;
+      if (pending.deadlineMs > nowMs && !isDownForLong) continue;
       this.#forget(id, pending);
-      pending.fail(this.#unavailable(problem, pending.type));
-      this.#connection.replaceIfSilent(now);
+      const problem = this.up ? `did not answer within ${pending.timeoutMs} ms` : "is down";
+      pending.reject(this.#unavailable(problem, pending.type));
+      if (this.#isSilent(nowMs)) this.#connection.giveUp();
     }
     if (this.#pending.size > 0) {
       this.#cancelSweep = this.#clock.after(SWEEP_MS, () => this.#sweep());
     }
+  }
+
+  /** Whether the node owes an answer, and has said nothing at all for as long as one may take. */
+  #isSilent(nowMs: number): boolean {
+    const { wire } = this.#connection;
+    if (wire === null || this.#owesSinceMs === null) return false;
+    return nowMs - Math.max(this.#owesSinceMs, wire.receivedAtMs) >= REQUEST_TIMEOUT_MS;
   }
 
   /** Why a request of this type has no answer, and what to do about it. */
@@ -244,37 +241,50 @@ export class Link implements KeyValue {
     );
   }
 
-  /** All that waits, in the order in which it came. */
+  /** Sends all pending requests, in the order in which they were asked. */
   #sendAll(wire: Wire): void {
-    for (const [id, pending] of this.#pending) send(wire, id, pending);
+    for (const [id, pending] of this.#pending) this.#send(wire, id, pending);
+  }
+
+  #send(wire: Wire, id: number, pending: Pending<unknown>): void {
+    this.#owesSinceMs ??= this.#clock.monotonic();
+    pending.sent++;
+    pending.encode(wire.beginFrame(pending.type, id));
+    wire.endFrame();
   }
 
   /** @throws {RangeError} The reply does not fit its request. */
-  #receive(type: number, id: number, bytes: Bytes, start: number, end: number): void {
+  #receive(reply: Frame): void {
+    const { type, id } = reply;
     const pending = this.#pending.get(id);
-    if (pending === undefined) return; // given up meanwhile
+    if (pending === undefined) return; // it was given up
     if (type === FrameType.refused || type === FrameType.full) {
-      const problem = `Node "${this.nodeId}": ${decodeText(bytes, start, end)}`;
-      // Of what was sent twice, the first copy may still be on its way, and be taken.
+      const problem = `Node "${this.nodeId}": ${reply.text()}`;
+      // If it was sent twice, the first copy may still arrive, and be applied.
       const isCertain = type === FrameType.full && pending.sent === 1;
-      pending.fail(new (isCertain ? InsufficientStorageError : UnavailableError)(problem));
-    } else if (!pending.answer(type, bytes, start, end)) {
-      throw new RangeError(`Reply to a request of type ${pending.type} has type ${type}`);
+      pending.reject(new (isCertain ? InsufficientStorageError : UnavailableError)(problem));
+    } else {
+      const answer = pending.decode(reply);
+      if (answer === undefined) {
+        throw new RangeError(`Reply to a request of type ${pending.type} has type ${type}`);
+      }
+      pending.resolve(answer);
     }
-    this.#forget(id, pending); // not before: what was not answered goes out on the next connection
+    this.#forget(id, pending); // not before an error above: then it is sent on the next connection
   }
 
-  #forget(id: number, pending: Pending): void {
-    if (this.#pending.delete(id)) this.#pendingTextLength -= pending.textLength;
+  #forget(id: number, pending: Pending<unknown>): void {
+    this.#pending.delete(id);
+    this.#pendingTextLength -= pending.textLength;
   }
 
-  /** From now on nothing waits for a node that is down; what a node that is up owes is awaited. */
+  /** From now on no request waits for a node that is down. One that is up answers what it owes. */
   drain(): void {
     this.#draining = true;
     if (!this.up) this.#failAll();
   }
 
-  /** Gives up what waits and closes the connection. */
+  /** Gives up all pending requests and closes the connection. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelSweep?.();
@@ -284,24 +294,12 @@ export class Link implements KeyValue {
 
   #failAll(): void {
     for (const pending of this.#pending.values()) {
-      pending.fail(this.#unavailable("is not asked any more: the router stops", pending.type));
+      pending.reject(this.#unavailable(STOPS, pending.type));
     }
     this.#pending.clear();
     this.#pendingTextLength = 0;
   }
 }
 
-/** @throws {RangeError} It is not JSON, so the peer is not a node of ours. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new RangeError("Reply is not JSON", { cause });
-  }
-}
-
-function send(wire: Wire, id: number, pending: Pending): void {
-  pending.sent++;
-  pending.encode(wire.beginFrame(pending.type, id));
-  wire.endFrame();
-}
+/** Why a router that stops does not ask a node. */
+const STOPS = "is not asked any more: the router stops";

@@ -1,14 +1,14 @@
 /**
- * The router: to its users the whole store, in itself nothing but the links to the nodes. It keeps
- * no state that a restart would lose.
+ * The router: its users see one store, and behind it are only the links to the nodes. It has no
+ * state that a restart could lose.
  *
  * @module
  */
-import type { Command, Result, Service } from "../lib/key_value.ts";
+import { type Command, type Result, type Service, UnavailableError } from "../lib/key_value.ts";
 import type { Link } from "./link.ts";
 import { assignSlots, slotOf } from "./slots.ts";
 
-/** What the router knows of a node. */
+/** What the router tells about a node. */
 export interface NodeHealth {
   readonly id: string;
   readonly addr: string;
@@ -54,7 +54,7 @@ export class Router implements Service {
     for (const link of this.#links) link.drain();
   }
 
-  /** Gives up what waits for a node, and ends all links. */
+  /** Gives up the requests that wait for a node, and closes all links. */
   async close(): Promise<void> {
     await Promise.all(this.#links.map((link) => link.close()));
   }
@@ -65,7 +65,8 @@ async function healthOf(link: Link): Promise<NodeHealth> {
   try {
     const { lastIndex } = await link.health() as { lastIndex: number };
     return { id, addr, up: true, lastIndex };
-  } catch {
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error;
     return { id, addr, up: false, lastIndex: null };
   }
 }
@@ -74,7 +75,8 @@ async function metricsOf(link: Link): Promise<unknown> {
   const { nodeId: id, address: addr } = link;
   try {
     return { id, addr, up: true, metrics: await link.metrics() };
-  } catch {
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error;
     return { id, addr, up: false };
   }
 }

@@ -13,7 +13,7 @@ import { Router } from "./router.ts";
 /** A router that serves. */
 export interface RunningRouter {
   readonly port: number;
-  /** Takes no more requests; those that wait for a node that is down are answered so at once. */
+  /** Takes no more requests, and at once gives up those that wait for a node that is down. */
   close(): Promise<void>;
 }
 
@@ -52,7 +52,7 @@ function openLink(node: NodeConfig): Link {
       const { host: hostname, linkPort: port } = node;
       const connection = await Deno.connect({ hostname, port, signal });
       connection.setNoDelay(true);
-      connection.setKeepAlive(true); // also while nobody asks, a node that is gone is noticed
+      connection.setKeepAlive(true); // notices that a node is gone even while nobody asks
       return connection;
     },
     clock: systemClock,

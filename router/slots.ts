@@ -8,12 +8,12 @@
  */
 import slotOfKey from "cluster-key-slot";
 
-/** Slots in all. A slot is the unit in which keys belong to a node. */
+/** How many slots there are. All keys of a slot belong to the same node. */
 export const SLOT_COUNT = 16_384;
 
 /**
- * For each slot the number of its owner, from 0. Each owner has adjacent slots, and as many as any
- * other, give or take one.
+ * The owner of each slot, as the number of a node, from 0. The slots of an owner are adjacent, and
+ * no owner has more than one slot more than another.
  */
 export function assignSlots(nodeCount: number): Uint16Array {
   const owners = new Uint16Array(SLOT_COUNT);

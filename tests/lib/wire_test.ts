@@ -9,8 +9,9 @@ import { until } from "../until.ts";
 /** Reads all frames that arrive, as "type id text". */
 function readAll(wire: Wire): { frames: string[]; ended: Promise<void> } {
   const frames: string[] = [];
-  const ended = wire.read((type, id, bytes, start, end) => {
-    const text = new TextDecoder().decode(bytes.subarray(start, end));
+  const ended = wire.read((frame) => {
+    const { type, id } = frame;
+    const text = frame.text();
     frames.push(`${type} ${id} ${text.length > 20 ? text.length : text}`);
   });
   return { frames, ended };
@@ -111,7 +112,7 @@ async function assertBacklogBounded(inOnePiece: boolean): Promise<void> {
   const asker = new Wire(here, systemClock);
   const megabyte = "x".repeat(1_000_000);
   let answered = 0;
-  const reading = wire.read((_type, id) => {
+  const reading = wire.read(({ id }) => {
     answered++;
     send(wire, 2, id, megabyte);
   });

@@ -10,7 +10,7 @@ import {
   LINKS_MAX,
   REQUEST_TIMEOUT_MS,
 } from "../../lib/limits.ts";
-import { decodeText, encodeHello, FrameType } from "../../lib/link_protocol.ts";
+import { encodeHello, FrameType } from "../../lib/link_protocol.ts";
 import { type Duplex, Wire } from "../../lib/wire.ts";
 import { LinkServer } from "../../node/link_server.ts";
 import { Link } from "../../router/link.ts";
@@ -30,8 +30,8 @@ class Peer {
   constructor(duplex: Duplex, clock: ManualClock) {
     this.#duplex = duplex;
     this.wire = new Wire(duplex, clock);
-    this.wire.read((type, _id, bytes, start, end) => {
-      this.heard.push(`${type} ${decodeText(bytes, start, end)}`);
+    this.wire.read((frame) => {
+      this.heard.push(`${frame.type} ${frame.text()}`);
     }).then(() => this.isEnded = true);
   }
 
@@ -65,6 +65,7 @@ async function setUp() {
   return {
     clock,
     node: memory.node,
+    server,
     serve,
     open,
     openWelcome: async () => {
@@ -150,6 +151,13 @@ async function isLetIn(peer: Peer): Promise<boolean> {
   await until(() => peer.isWelcome || peer.isEnded, "the peer is welcome or refused");
   return peer.isWelcome;
 }
+
+Deno.test("LinkServer that has drained ends a link that comes too late at once", async () => {
+  await using nodes = await setUp();
+  await nodes.server.drain();
+  const late = nodes.open();
+  await until(() => late.isEnded, "the late link is ended");
+});
 
 Deno.test("LinkServer ends a link that sends a write that is none, and logs nothing", async () => {
   await using nodes = await setUp();

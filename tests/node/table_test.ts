@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertLess, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { ByteWriter } from "../../lib/byte_writer.ts";
 import { halfSipHash13 } from "../../node/half_sip_hash.ts";
 import { CHUNK_BYTES } from "../../node/arena.ts";
 import { Table } from "../../node/table.ts";
@@ -331,6 +332,19 @@ Deno.test("Table.copyValue() writes the value and not a byte beside it", () => {
     RangeError,
   );
   assertEquals(error.message, "Cannot copy a value of 5000 bytes: target has room for 4999");
+});
+
+Deno.test("Table.appendValue() adds the value and not a byte beside it", () => {
+  const table = newTable();
+  const writer = new ByteWriter(1);
+  for (const length of [0, 1, 7, 128, 129, 5000]) {
+    const value = Uint8Array.from({ length }, (_, index) => index * 7);
+    set(table, "key", value);
+    writer.clear();
+    writer.uint8(0xee);
+    table.appendValue(find(table, "key"), writer);
+    assertEquals(writer.written(), Uint8Array.of(0xee, ...value));
+  }
 });
 
 Deno.test("Table.valueUint32() reads a little-endian number at any alignment", () => {

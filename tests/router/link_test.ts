@@ -71,7 +71,7 @@ Deno.test("Link sends again, on its next connection, what the last did not answe
   (await attempt()).accept(near);
   const wire = new Wire(far, clock);
   const received: number[] = [];
-  const reading = wire.read((type, id) => {
+  const reading = wire.read(({ type, id }) => {
     received.push(type);
     if (type === FrameType.hello) {
       wire.beginFrame(FrameType.welcome, id);
@@ -96,7 +96,7 @@ Deno.test("Link gives up a request at its deadline, and says of whom it is", asy
   const [near, far] = pipe();
   (await attempt()).accept(near);
   const wire = new Wire(far, clock);
-  const reading = wire.read((type, id) => {
+  const reading = wire.read(({ type, id }) => {
     if (type !== FrameType.hello) return; // never answered
     wire.beginFrame(FrameType.welcome, id);
     wire.endFrame();
@@ -122,7 +122,7 @@ Deno.test("Link keeps a new connection whose welcome is late, though requests ex
   const [near, far] = pipe();
   (await attempt()).accept(near);
   const wire = new Wire(far, clock);
-  const reading = wire.read((type, id) => {
+  const reading = wire.read(({ type, id }) => {
     if (type !== FrameType.hello) return; // never answered
     wire.beginFrame(FrameType.welcome, id);
     wire.endFrame();
@@ -197,7 +197,7 @@ Deno.test("Link hears of the health of a node that has as many requests as may w
   (await attempt()).accept(near);
   const probes: [type: number, id: number][] = [];
   const wire = new Wire(far, clock);
-  const reading = wire.read((type, id) => {
+  const reading = wire.read(({ type, id }) => {
     if (type === FrameType.health || type === FrameType.metrics) probes.push([type, id]);
     if (type !== FrameType.hello) return; // not answered
     wire.beginFrame(FrameType.welcome, id);
@@ -222,6 +222,59 @@ Deno.test("Link hears of the health of a node that has as many requests as may w
   await Promise.all([settled, reading]);
 });
 
+Deno.test("Link has a probe time out soon after its time, and keeps the idle connection", async () => {
+  const { clock, link, attempt } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const wire = new Wire(far, clock);
+  const reading = wire.read(({ type, id }) => {
+    if (type === FrameType.hello) wire.beginFrame(FrameType.welcome, id);
+    else if (type === FrameType.metrics) wire.beginFrame(FrameType.json, id).text("{}");
+    else return; // not answered
+    wire.endFrame();
+  });
+  await until(() => link.up, "the link is up");
+  assertEquals(await link.metrics(), {});
+  clock.advance(2 * REQUEST_TIMEOUT_MS); // nobody asks for anything
+  const read = assertRejects(() => link.get("k"), UnavailableError);
+  clock.advance(30);
+  let problem = "";
+  link.health().catch(({ message }) => problem = message);
+  clock.advance(PROBE_TIMEOUT_MS - 1);
+  await turns(5);
+  assertEquals(problem, "", "too early");
+  clock.advance(50);
+  await turns(5);
+  assertStringIncludes(problem, `did not answer within ${PROBE_TIMEOUT_MS} ms`);
+  assertEquals(link.up, true);
+  await link.close();
+  await Promise.all([read, reading]);
+});
+
+Deno.test("Link gives up a connection that is silent for long, though only probes ask", async () => {
+  const { clock, link, attempt } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const wire = new Wire(far, clock);
+  const reading = wire.read(({ type, id }) => {
+    if (type !== FrameType.hello) return; // not answered
+    wire.beginFrame(FrameType.welcome, id);
+    wire.endFrame();
+  });
+  await until(() => link.up, "the link is up");
+  for (let askedMs = 0; askedMs < REQUEST_TIMEOUT_MS; askedMs += 1000) {
+    assertEquals(link.up, true, `after ${askedMs} ms`);
+    const probe = assertRejects(() => link.health(), UnavailableError);
+    clock.advance(1000);
+    await probe;
+  }
+  const probe = assertRejects(() => link.health(), UnavailableError);
+  clock.advance(1000);
+  await Promise.all([probe, reading]); // the far end hears that the connection is closed
+  await until(() => !link.up, "the link is down");
+  await link.close();
+});
+
 async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise<void>((resolve) => setImmediate(resolve));
 }
@@ -244,7 +297,7 @@ Deno.test("Link refuses requests while a node that still answers reads too few",
     wire.beginFrame(type, id);
     wire.endFrame();
   };
-  const reading = wire.read((_type, id) => reply(FrameType.welcome, id));
+  const reading = wire.read(({ id }) => reply(FrameType.welcome, id));
   await until(() => link.up, "the link is up");
   const value = "v".repeat(1_000_000);
   const refusal = / has (\d+) bytes of requests to read already; the write may be sent again /;
@@ -331,7 +384,7 @@ Deno.test("Link gives no request the id 0, which means the link itself", async (
   (await attempt()).accept(near);
   const wire = new Wire(far, clock);
   const ids: number[] = [];
-  const reading = wire.read((type, id) => {
+  const reading = wire.read(({ type, id }) => {
     if (type === FrameType.get) ids.push(id);
     wire.beginFrame(type === FrameType.hello ? FrameType.welcome : FrameType.missing, id);
     wire.endFrame();
@@ -376,7 +429,7 @@ Deno.test("Link drops a connection on which something else than replies arrives"
     const [near, far] = pipe();
     (await attempt()).accept(near);
     const wire = new Wire(far, clock);
-    const reading = wire.read((type, id) => {
+    const reading = wire.read(({ type, id }) => {
       wire.beginFrame(type === FrameType.hello ? FrameType.welcome : reply[0], id);
       wire.endFrame();
     });
@@ -399,7 +452,7 @@ Deno.test("Link that has sent a write twice does not trust the refusal of one co
       const [near, far] = pipe();
       (await attempt()).accept(near);
       const wire = new Wire(far, clock);
-      await wire.read((type, id) => {
+      await wire.read(({ type, id }) => {
         // This copy may still be on its way.
         if (type === FrameType.write && copy < copies) return wire.close();
         if (type === FrameType.hello) wire.beginFrame(FrameType.welcome, id);

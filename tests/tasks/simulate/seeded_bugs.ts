@@ -168,7 +168,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "the router does not send again what a broken link left unanswered",
     file: "router/link.ts",
-    find: "for (const [id, pending] of this.#pending) send(wire, id, pending);",
+    find: "for (const [id, pending] of this.#pending) this.#send(wire, id, pending);",
     replace: "void wire;",
     seeds: 60,
   },

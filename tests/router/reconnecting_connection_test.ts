@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS } from "../../lib/limits.ts";
 import { FrameType } from "../../lib/link_protocol.ts";
 import { Wire } from "../../lib/wire.ts";
-import { LastingConnection } from "../../router/lasting_connection.ts";
+import { ReconnectingConnection } from "../../router/reconnecting_connection.ts";
 import { pipe } from "../../tasks/simulate/pipe.ts";
 import { ManualClock } from "../manual_clock.ts";
 import { until } from "../until.ts";
@@ -13,9 +13,9 @@ function setUp() {
   const clock = new ManualClock();
   const { connect, attempt } = handOut(clock);
   const happened: string[] = [];
-  const connection = new LastingConnection({ nodeId: "n1", connect, clock, random: () => 0 }, {
+  const connection = new ReconnectingConnection({ nodeId: "n1", connect, clock, random: () => 0 }, {
     onUp: () => happened.push("up"),
-    onReply: (type) => {
+    onReply: ({ type }) => {
       happened.push(`reply ${type}`);
       if (type === FrameType.json) throw new RangeError("Reply is not JSON");
     },
@@ -24,10 +24,10 @@ function setUp() {
   return { clock, connection, attempt, happened };
 }
 
-Deno.test("LastingConnection waits longer after each failure, up to its bound", async () => {
+Deno.test("ReconnectingConnection waits longer after each failure, up to its bound", async () => {
   const clock = new ManualClock();
   const attempts: number[] = [];
-  const connection = new LastingConnection({
+  const connection = new ReconnectingConnection({
     nodeId: "n1",
     connect: () => {
       attempts.push(clock.monotonic());
@@ -48,7 +48,7 @@ Deno.test("LastingConnection waits longer after each failure, up to its bound", 
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("LastingConnection gives up an attempt that nobody answers, for another", async () => {
+Deno.test("ReconnectingConnection gives up an attempt that nobody answers, for another", async () => {
   const { clock, connection, attempt, happened } = setUp();
   await attempt();
   clock.advance(CONNECT_TIMEOUT_MS);
@@ -59,7 +59,7 @@ Deno.test("LastingConnection gives up an attempt that nobody answers, for anothe
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("LastingConnection gives up a node that accepts and says nothing", async () => {
+Deno.test("ReconnectingConnection gives up a node that accepts and says nothing", async () => {
   const { clock, connection, attempt, happened } = setUp();
   const [near, far] = pipe();
   const { accept } = await attempt();
@@ -76,7 +76,20 @@ Deno.test("LastingConnection gives up a node that accepts and says nothing", asy
   await connection.close();
 });
 
-Deno.test("LastingConnection that closes in the turn in which it is there is closed", async () => {
+Deno.test("ReconnectingConnection says that it was not welcomed, while and after", async () => {
+  const { connection, attempt, happened } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  assertEquals(await far.read(new Uint8Array(100)), 20, "bytes of the hello");
+  const problem = "it has not welcomed the connection";
+  assertEquals(connection.problem, problem);
+  far.close();
+  await attempt();
+  assertEquals([connection.problem, happened], [problem, []]);
+  await connection.close();
+});
+
+Deno.test("ReconnectingConnection that closes in the turn in which it is there is closed", async () => {
   const { clock, connection, attempt } = setUp();
   const [near, far] = pipe();
   (await attempt()).accept(near);
@@ -85,7 +98,7 @@ Deno.test("LastingConnection that closes in the turn in which it is there is clo
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("LastingConnection is up from the welcome to its end, and says why it ended", async () => {
+Deno.test("ReconnectingConnection is up from the welcome to its end, and says why it ended", async () => {
   const { clock, connection, attempt, happened } = setUp();
   const ends: [type: number, id: number, text: string, problem: string][] = [
     [FrameType.json, 1, "{", "Reply is not JSON"],
@@ -96,7 +109,7 @@ Deno.test("LastingConnection is up from the welcome to its end, and says why it 
     const [near, far] = pipe();
     (await attempt()).accept(near);
     const wire = new Wire(far, clock);
-    const reading = wire.read((type) => {
+    const reading = wire.read(({ type }) => {
       wire.beginFrame(type === FrameType.hello ? FrameType.welcome : type, 0);
       wire.endFrame();
     });

@@ -6,8 +6,8 @@
  *      │   └─── failed ────────────┴───▶ waiting ◀───┘
  *      └──────── backoff ───────────────────┘
  *
- * A node that is silent when it should speak has failed. What is asked and answered while the
- * connection is up is the business of who uses it.
+ * A node that is silent when it owes an answer counts as failed. What is asked and answered while
+ * the connection is up is up to its user.
  *
  * @module
  */
@@ -19,11 +19,11 @@ import {
   RECONNECT_MS_MIN,
   REQUEST_TIMEOUT_MS,
 } from "../lib/limits.ts";
-import { decodeText, encodeHello, FrameType } from "../lib/link_protocol.ts";
-import { type Duplex, type FrameHandler, Wire } from "../lib/wire.ts";
+import { encodeHello, FrameType } from "../lib/link_protocol.ts";
+import { type Duplex, type Frame, type FrameHandler, Wire } from "../lib/wire.ts";
 
-export interface LastingConnectionOptions {
-  /** Whom to greet: another node does not welcome it. */
+export interface ReconnectingConnectionOptions {
+  /** The node that is greeted: any other refuses the connection. */
   readonly nodeId: string;
   /** Opens a stream to the node's link port, unless it is aborted before. */
   readonly connect: (signal: AbortSignal) => Promise<Duplex>;
@@ -42,25 +42,23 @@ export interface ConnectionEvents {
   readonly onDown: () => void;
 }
 
-/** See the module's own comment. Begins at once, and lasts until {@linkcode close}. */
-export class LastingConnection {
-  readonly #options: LastingConnectionOptions;
+/** Connects as soon as it is made, and again whenever it is down, until {@linkcode close}. */
+export class ReconnectingConnection {
+  readonly #options: ReconnectingConnectionOptions;
   readonly #events: ConnectionEvents;
   readonly #clock: Clock;
-  /** Null while none is open; up once the node has welcomed it. */
+  /** Null while connecting and waiting. */
   #wire: Wire | null = null;
+  /** Whether the node has welcomed `#wire`. */
   #isUp = false;
   #downSinceMs: number;
-  #heardAtMs = 0;
   #problem = "it was not reached yet";
   #closed = false;
-  /** Ends what is waited for between two connections. */
+  /** Ends an attempt to connect, or the pause before the next one. */
   #stopWaiting = () => {};
-  /** Ends a connection to a node that says nothing. */
-  #giveUp = () => {};
   readonly #ended: Promise<void>;
 
-  constructor(options: LastingConnectionOptions, events: ConnectionEvents) {
+  constructor(options: ReconnectingConnectionOptions, events: ConnectionEvents) {
     this.#options = options;
     this.#events = events;
     this.#clock = options.clock;
@@ -73,7 +71,7 @@ export class LastingConnection {
     return this.#isUp ? this.#wire : null;
   }
 
-  /** Why it was not up when it was last tried, or is not any more. */
+  /** Why it is not up. Means nothing while it is. */
   get problem(): string {
     return this.#problem;
   }
@@ -83,9 +81,10 @@ export class LastingConnection {
     return !this.#isUp && nowMs - this.#downSinceMs > REQUEST_TIMEOUT_MS;
   }
 
-  /** Opens another one if the node has said nothing for as long as a request may wait. */
-  replaceIfSilent(nowMs: number): void {
-    if (this.#isUp && nowMs - this.#heardAtMs >= REQUEST_TIMEOUT_MS) this.#giveUp();
+  /** Ends a connection to a node that is silent; the next one follows. */
+  giveUp(): void {
+    this.#problem = `it said nothing for ${REQUEST_TIMEOUT_MS} ms`;
+    this.#wire?.close();
   }
 
   /** Resolves when it is closed. */
@@ -111,38 +110,21 @@ export class LastingConnection {
   async #connectOnce(): Promise<boolean> {
     const wire = await this.#open();
     if (wire === null) return false;
-    let problem = "the connection ended";
-    this.#giveUp = () => {
-      problem = `it said nothing for ${REQUEST_TIMEOUT_MS} ms`;
-      wire.close();
-    };
-    const cancel = this.#clock.after(REQUEST_TIMEOUT_MS, this.#giveUp);
-    encodeHello(wire.beginFrame(FrameType.hello, 0), this.#options.nodeId);
-    wire.endFrame();
+    const cancel = this.#clock.after(REQUEST_TIMEOUT_MS, () => {
+      if (!this.#isUp) this.giveUp();
+    });
     try {
-      await wire.read((type, id, bytes, start, end) => {
-        this.#heardAtMs = this.#clock.monotonic();
-        if (type === FrameType.refused && id === 0) {
-          throw new RangeError(decodeText(bytes, start, end)); // the node ends the connection
-        }
-        if (this.#isUp) return this.#events.onReply(type, id, bytes, start, end);
-        cancel();
-        this.#welcome(type, wire);
-      });
+      this.#greet(wire);
+      await wire.read((frame) => this.#receive(frame, wire));
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      problem = error.message;
+      this.#problem = error.message;
     } finally {
       cancel();
       wire.close();
       this.#wire = null;
     }
-    this.#problem = problem;
-    if (!this.#isUp) return false;
-    this.#isUp = false;
-    this.#downSinceMs = this.#clock.monotonic();
-    this.#events.onDown();
-    return true;
+    return this.#goDown();
   }
 
   async #open(): Promise<Wire | null> {
@@ -167,13 +149,31 @@ export class LastingConnection {
     }
   }
 
-  /** @throws {RangeError} The first reply is not a welcome. */
-  #welcome(type: number, wire: Wire): void {
-    if (type !== FrameType.welcome) {
-      throw new RangeError(`First reply has type ${type}, expected ${FrameType.welcome}`);
+  #greet(wire: Wire): void {
+    this.#problem = "it has not welcomed the connection";
+    encodeHello(wire.beginFrame(FrameType.hello, 0), this.#options.nodeId);
+    wire.endFrame();
+  }
+
+  /** @throws {RangeError} It is not what a node sends, or says why the node ends the connection. */
+  #receive(frame: Frame, wire: Wire): void {
+    if (frame.type === FrameType.refused && frame.id === 0) throw new RangeError(frame.text());
+    if (this.#isUp) return this.#events.onReply(frame);
+    if (frame.type !== FrameType.welcome) {
+      throw new RangeError(`First reply has type ${frame.type}, expected ${FrameType.welcome}`);
     }
     this.#isUp = true;
+    this.#problem = "the connection ended"; // unless another reason is found when it does
     this.#events.onUp(wire);
+  }
+
+  /** Whether it was up. */
+  #goDown(): boolean {
+    if (!this.#isUp) return false;
+    this.#isUp = false;
+    this.#downSinceMs = this.#clock.monotonic();
+    this.#events.onDown();
+    return true;
   }
 
   #pause(ms: number): Promise<void> {
