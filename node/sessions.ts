@@ -56,6 +56,7 @@ export interface SessionState {
 export class Sessions {
   readonly #clients: Table;
   readonly #results: SessionResults;
+  readonly #encoder: ResultEncoder;
   readonly #sessionsMax: number;
   readonly #bytesSoftMax: number;
   readonly #bytesMax: number;
@@ -88,6 +89,7 @@ export class Sessions {
     this.#bytesMax = options.bytesMax ?? SESSION_BYTES_MAX;
     this.#clients = new Table(options);
     this.#results = new SessionResults(this.#sessionsMax, options.chunkBytes);
+    this.#encoder = new ResultEncoder(this.#results);
     this.#top = new Float64Array(this.#sessionsMax + 1);
     this.#latest = new Float64Array(this.#sessionsMax + 1);
     this.#floor = new Float64Array(this.#sessionsMax + 1);
@@ -253,12 +255,11 @@ export class Sessions {
 
   /**
    * The results of a session, the one with the highest sequence number first, each in the form of
-   * `result_codec.ts`, in bytes that are valid until the next one is taken.
+   * `result_codec.ts`, in bytes that are valid until the next one of any session is taken.
    */
   *resultsOf(session: number): Generator<Uint8Array> {
-    const encoder = new ResultEncoder(this.#results);
     for (let row = this.#results.count(session) - 1; row >= 0; row--) {
-      yield encoder.encode(session, row);
+      yield this.#encoder.encode(session, row);
     }
   }
 
