@@ -14,7 +14,6 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
 import { copyBytes } from "./copy_bytes.ts";
 import { expectEqual } from "./invariant.ts";
 
@@ -28,19 +27,12 @@ const RECLAIM_FACTOR = 8;
 /** Entries that one call walks, as a rule: half a millisecond's work, each being a cache miss. */
 const RECLAIM_ENTRIES_MAX = 1024;
 
-/** Up to here `Buffer` decodes faster than a `TextDecoder`, whose call costs more. */
-const BUFFER_TEXT_BYTES_MAX = 256;
-// By default a decoder drops U+FEFF at the start of a text.
-const textDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
 /** What {@linkcode ArenaOwner.referenceTo} returns for an entry that is not in use. */
 export const NO_REFERENCE = -1;
 
 /** One piece of an arena: entries from the start to `used`, dead or alive, then unused room. */
 export class Chunk {
   readonly bytes: Uint8Array;
-  /** The same bytes. Apart, because loops that meet two kinds of arrays take twice as long. */
-  readonly #text: Buffer;
   readonly words: Uint32Array;
   readonly view: DataView;
   used = 0;
@@ -50,16 +42,8 @@ export class Chunk {
   constructor(readonly id: number, size: number) {
     const memory = new ArrayBuffer(size);
     this.bytes = new Uint8Array(memory);
-    this.#text = Buffer.from(memory);
     this.words = new Uint32Array(memory);
     this.view = new DataView(memory);
-  }
-
-  /** The UTF-8 from byte `start` to `end` as text. */
-  textOf(start: number, end: number): string {
-    return end - start <= BUFFER_TEXT_BYTES_MAX
-      ? this.#text.toString("utf8", start, end)
-      : textDecoder.decode(this.bytes.subarray(start, end));
   }
 }
 

@@ -18,6 +18,7 @@
  * @module
  */
 import { getUint53, setUint53 } from "../lib/byte_writer.ts";
+import { decodeUtf8 } from "../lib/utf8.ts";
 import type { SessionResults } from "./session_results.ts";
 
 const SEQ_OFFSET = 0;
@@ -92,7 +93,6 @@ export interface ReadableResult {
 /** Reads the result in `bytes` from `start` to `end` for people. */
 export function readableResult(bytes: Uint8Array, start: number, end: number): ReadableResult {
   const { seq, logIndex, isForgotten, prevStart } = decodeFields(bytes, start);
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  const prevValue = isForgotten ? null : decoder.decode(bytes.subarray(prevStart, end));
+  const prevValue = isForgotten ? null : decodeUtf8(bytes, prevStart, end);
   return { seq, logIndex, prevValue };
 }

@@ -16,6 +16,7 @@
  *
  * @module
  */
+import { decodeUtf8 } from "../lib/utf8.ts";
 import { Arena, CHUNK_BYTES, NO_REFERENCE } from "./arena.ts";
 import { copyBytes } from "./copy_bytes.ts";
 import { expectEqual } from "./invariant.ts";
@@ -176,7 +177,8 @@ export class SessionResults {
     if (position <= FORGOTTEN) return position === EMPTY ? "" : null;
     const chunk = this.#arena.chunkOf(position);
     const start = this.#arena.offsetOf(position) + HEADER_BYTES;
-    return chunk.textOf(start, start + chunk.words[(start >>> 2) - HEADER_WORDS + LENGTH]);
+    const end = start + chunk.words[(start >>> 2) - HEADER_WORDS + LENGTH];
+    return decodeUtf8(chunk.bytes, start, end);
   }
 
   /** Copies the `prevValue` of a row, if there is one, to `target` from `offset`. */

@@ -23,6 +23,7 @@
  * @module
  */
 
+import { decodeUtf8 } from "../lib/utf8.ts";
 import { Arena, type ArenaOwner, type Chunk, CHUNK_BYTES, NO_REFERENCE } from "./arena.ts";
 import { copyBytes } from "./copy_bytes.ts";
 import { halfSipHash13 } from "./half_sip_hash.ts";
@@ -200,7 +201,11 @@ export class Table {
   /** The value of the entry at `position`, which must be UTF-8, as text. */
   valueText(position: number): string {
     const start = this.#valueStart(position);
-    return this.#arena.chunkOf(position).textOf(start, start + this.valueLength(position));
+    return decodeUtf8(
+      this.#arena.chunkOf(position).bytes,
+      start,
+      start + this.valueLength(position),
+    );
   }
 
   /**
