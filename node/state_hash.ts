@@ -39,12 +39,10 @@ const ItemKind = { entry: 1, session: 2, result: 3, counts: 4 } as const;
 export function stateHash({ store, sessions }: Shard): string {
   const sum = new HashSum();
   const item = new ByteWriter();
-  for (const { key, value } of store.entries()) {
+  for (const entry of store.packedEntries()) {
     item.clear();
     item.uint8(ItemKind.entry);
-    item.uint32(key.length); // where one ends and the other begins is part of it
-    item.bytes(key);
-    item.bytes(value);
+    item.bytes(entry); // with both lengths: where the key ends and the value begins counts too
     sum.add(item);
   }
   addSessions(sum, item, sessions);

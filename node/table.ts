@@ -39,12 +39,6 @@ export interface TableOptions {
   readonly chunkBytes?: number;
 }
 
-/** An entry as bytes of its own, copied out of the table. */
-export interface TableEntry {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-}
-
 /**
  * See the module's comment. Invariants, which {@linkcode Table.check} checks:
  *
@@ -233,15 +227,6 @@ export class Table {
     const length = this.valueLength(position);
     if (length < 4) throw new RangeError(`Cannot read 4 bytes of a value: it has ${length} bytes`);
     return this.#arena.chunkOf(position).view.getUint32(this.#valueStart(position), true);
-  }
-
-  /** All entries, copied, in no order. The table must not change until the last one was taken. */
-  *entries(): Generator<TableEntry> {
-    for (const packed of this.packedEntries()) {
-      const keyEnd = HEADER_BYTES +
-        new DataView(packed.buffer, packed.byteOffset).getUint32(0, true);
-      yield { key: packed.slice(HEADER_BYTES, keyEnd), value: packed.slice(keyEnd) };
-    }
   }
 
   /**
