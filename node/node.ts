@@ -154,7 +154,7 @@ export class Node implements Service {
     }
   }
 
-  /** See `state_hash.ts`; takes long. */
+  /** See `state_hash.ts`. Takes long: for tests and the simulator. */
   stateHash(): string {
     return stateHash(this.#shard);
   }

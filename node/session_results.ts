@@ -92,7 +92,7 @@ export class SessionResults {
     return this.#arena.liveBytes;
   }
 
-  /** Bytes of memory that they take: chunks, with garbage and unused ends. */
+  /** Bytes of memory that they take, chunks with garbage and unused ends: for tests. */
   get reservedBytes(): number {
     return this.#arena.reservedBytes;
   }

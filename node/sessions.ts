@@ -106,7 +106,10 @@ export class Sessions {
     return this.#clients.liveBytes + this.#results.bytes;
   }
 
-  /** Bytes of memory that tables reserve for them, which depends on how they came about. */
+  /**
+   * Bytes of memory that tables reserve for them, which depends on how they came about. For tests:
+   * they hold it against what `admission.ts` keeps for sessions.
+   */
   get reservedBytes(): number {
     return this.#clients.reservedBytes + this.#results.reservedBytes;
   }
