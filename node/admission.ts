@@ -80,17 +80,17 @@ export class Admission {
 
   /**
    * Begins a batch of `bytes` bytes of commands, when all that was admitted before is applied. True
-   * if it passes whole; else each command is to be put to {@linkcode refusalOf}, in order. A
+   * if it is admitted whole; else each command is to be put to {@linkcode admit}, in order. A
    * command is never shorter than the entry that it adds to the store. A larger index and the ends
    * of chunks may come with that, and count from the next batch on.
    */
-  passes(bytes: number): boolean {
+  beginBatch(bytes: number): boolean {
     this.#growth = 0;
     return this.#shard.store.heldBytes + bytes <= this.bytesMax;
   }
 
-  /** Why `command` is refused; null if it is admitted. */
-  refusalOf(command: CommandCursor): InsufficientStorageError | null {
+  /** Admits a command of the batch, and returns null; or refuses it, and returns why. */
+  admit(command: CommandCursor): InsufficientStorageError | null {
     const growth = this.#shard.growthOf(command);
     const held = this.#shard.store.heldBytes + this.#growth;
     if (growth === 0 || held + growth <= this.bytesMax) {

@@ -106,7 +106,7 @@ export interface CommitQueueOptions {
   /** Of the last batch in the log: times never run backwards. In milliseconds since 1970. */
   readonly startTime: number;
   /** Asked about every batch before it goes to the log. */
-  readonly admission: Pick<Admission, "passes" | "refusalOf">;
+  readonly admission: Pick<Admission, "beginBatch" | "admit">;
   /** Applies a durable command and answers it. */
   readonly apply: (command: CommandCursor, index: number) => Result;
   /** The result of a command that would not be applied if it were now; null if it would. */
@@ -268,7 +268,7 @@ export class CommitQueue {
   #admit(batch: Batch): boolean {
     const { admission } = this.#options;
     const { bytes, replies } = batch;
-    if (admission.passes(bytes.length)) return true;
+    if (admission.beginBatch(bytes.length)) return true;
     let end = BATCH_HEADER_BYTES;
     let admitted = 0;
     const identities = new Set<string>();
@@ -276,7 +276,7 @@ export class CommitQueue {
     forEachCommand(bytes.written(), 0, (command, index) => {
       const identity = identityOf(command);
       // What repeats a write of this very batch will find that one applied, and add nothing.
-      const refusal = identities.has(identity) ? null : admission.refusalOf(command);
+      const refusal = identities.has(identity) ? null : admission.admit(command);
       const reply = batch.take(index);
       if (refusal !== null) return void reply(null, refusal);
       identities.add(identity);

@@ -99,8 +99,8 @@ function setUp() {
   const growing = new Set<number>();
   const full = new InsufficientStorageError("Memory is full");
   const admission = {
-    passes: () => growing.size === 0,
-    refusalOf: ({ seq }: CommandCursor) => growing.has(seq) ? full : null,
+    beginBatch: () => growing.size === 0,
+    admit: ({ seq }: CommandCursor) => growing.has(seq) ? full : null,
   };
   const queue = new CommitQueue({
     log,
