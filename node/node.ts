@@ -181,6 +181,7 @@ export class Node implements Service {
       batch_total: this.#queue.batches,
       fsync_total: this.#log.syncs,
       logged_bytes_total: this.#log.bytesAppended,
+      refused_busy_total: this.#queue.refusedBusy,
       refused_disk_full_total: this.#queue.diskFull,
       refused_memory_full_total: this.#admission.refused,
       log_bytes: this.#log.bytes,
