@@ -13,7 +13,7 @@ import type { Log } from "./log.ts";
 import { Replay } from "./replay.ts";
 import type { SessionsOptions } from "./sessions.ts";
 import type { Shard } from "./shard.ts";
-import { Snapshotter, type SnapshotterOptions } from "./snapshotter.ts";
+import { SnapshotScheduler, type SnapshotSchedulerOptions } from "./snapshot_scheduler.ts";
 import { stateHash } from "./state_hash.ts";
 
 export interface NodeOptions {
@@ -24,7 +24,7 @@ export interface NodeOptions {
   /** Bytes that the store may hold, see `admission.ts`. Default: no bound. */
   readonly storeBytesMax?: number;
   /** How snapshots are taken. Without it none are, and the log grows for ever. */
-  readonly snapshots?: Omit<SnapshotterOptions, "log">;
+  readonly snapshots?: Omit<SnapshotSchedulerOptions, "log">;
   /** Default: those of `limits.ts`. */
   readonly bounds?: ShardBounds;
 }
@@ -38,7 +38,7 @@ export class Node implements Service {
   readonly #shard: Shard;
   readonly #queue: CommitQueue;
   readonly #admission: Admission;
-  readonly #snapshotter: Snapshotter | null;
+  readonly #scheduler: SnapshotScheduler | null;
   readonly #clock: Clock;
   readonly #startedAt: number;
   #puts = 0;
@@ -59,8 +59,8 @@ export class Node implements Service {
     const admission = this.#admission;
     const apply = (command: CommandCursor, index: number) => this.#apply(command, index);
     const recall = (command: CommandCursor) => this.#recall(command);
-    const snapshotter = snapshots === undefined ? null : new Snapshotter({ ...snapshots, log });
-    this.#snapshotter = snapshotter;
+    const scheduler = snapshots === undefined ? null : new SnapshotScheduler({ ...snapshots, log });
+    this.#scheduler = scheduler;
     this.#queue = new CommitQueue({
       log,
       clock,
@@ -68,7 +68,7 @@ export class Node implements Service {
       admission,
       apply,
       recall,
-      betweenBatches: () => snapshotter?.betweenBatches(),
+      betweenBatches: () => scheduler?.betweenBatches(),
     });
   }
 
@@ -186,9 +186,9 @@ export class Node implements Service {
       refused_memory_full_total: this.#admission.refused,
       log_bytes: this.#log.bytes,
       segments: this.#log.segments,
-      snapshot_running: this.#snapshotter?.isRunning ? 1 : 0,
-      snapshot_total: this.#snapshotter?.taken ?? 0,
-      snapshot_failures_total: this.#snapshotter?.failures ?? 0,
+      snapshot_running: this.#scheduler?.isRunning ? 1 : 0,
+      snapshot_total: this.#scheduler?.taken ?? 0,
+      snapshot_failures_total: this.#scheduler?.failures ?? 0,
       snapshot_bytes: this.#log.snapshot?.sizeBytes ?? 0,
       snapshot_index: this.#log.snapshot?.index ?? 0,
       last_index: this.#log.lastIndex,
@@ -207,7 +207,7 @@ export class Node implements Service {
   /** Takes no more writes, and resolves when those it has are durable and answered. */
   async close(): Promise<void> {
     await this.#queue.close();
-    await this.#snapshotter?.close();
+    await this.#scheduler?.close();
   }
 
   /** Resolves when every write that was taken is durable and answered. */

@@ -10,7 +10,7 @@ import { type DataDirectory, openDataDirectory } from "./data_directory.ts";
 import type { Disk } from "./disk.ts";
 import { FileLog, type FileLogOptions } from "./file_log.ts";
 import { Node, type ShardBounds } from "./node.ts";
-import type { TakeSnapshot } from "./snapshotter.ts";
+import type { TakeSnapshot } from "./snapshot_scheduler.ts";
 
 export interface OpenNodeOptions {
   readonly disk: Disk;

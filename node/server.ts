@@ -13,7 +13,7 @@ import { serveHttp } from "../lib/http_server.ts";
 import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
 import { LinkServer } from "./link_server.ts";
 import { openRealNode } from "./open_real_node.ts";
-import { inThread } from "./snapshot_thread.ts";
+import { snapshotInThread } from "./snapshot_thread.ts";
 
 /** A node that serves. */
 export interface RunningNode {
@@ -52,7 +52,7 @@ export async function startNode(
       directory: config.data,
       nodeId: config.id,
       storeBytesMax: storeBytesMax(options.memoryBytes ?? defaultMemoryBytes()),
-      takeSnapshot: inThread(config.data),
+      takeSnapshot: snapshotInThread(config.data),
     }),
   );
 

@@ -9,10 +9,10 @@
 import { SNAPSHOT_THREAD_IDLE_MS } from "../lib/limits.ts";
 import type { SnapshotInfo } from "./log.ts";
 import type { SnapshotReply, SnapshotRequest } from "./snapshot_worker.ts";
-import type { TakeSnapshot } from "./snapshotter.ts";
+import type { TakeSnapshot } from "./snapshot_scheduler.ts";
 
 /** Takes snapshots of the data in `directory`, until the signal that comes with them is aborted. */
-export function inThread(directory: string): TakeSnapshot {
+export function snapshotInThread(directory: string): TakeSnapshot {
   let thread: SnapshotThread | null = null;
   return async (index, signal) => {
     signal.throwIfAborted();

@@ -196,7 +196,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: "segments are dropped before their snapshot is there",
-    file: "node/snapshotter.ts",
+    file: "node/snapshot_scheduler.ts",
     find: "const snapshot = await this.#options.take(index, signal);",
     replace: "await this.#log.drop({ index, sizeBytes: 0 }); " +
       "const snapshot = await this.#options.take(index, signal);",

@@ -20,7 +20,7 @@ import { isRefusal, type Log, type SnapshotInfo } from "./log.ts";
  */
 export type TakeSnapshot = (index: number, signal: AbortSignal) => Promise<SnapshotInfo>;
 
-export interface SnapshotterOptions {
+export interface SnapshotSchedulerOptions {
   readonly log: Log;
   readonly take: TakeSnapshot;
   /** Told of each failure, in one line. */
@@ -30,8 +30,8 @@ export interface SnapshotterOptions {
 }
 
 /** See the module's own comment. */
-export class Snapshotter {
-  readonly #options: SnapshotterOptions;
+export class SnapshotScheduler {
+  readonly #options: SnapshotSchedulerOptions;
   readonly #log: Log;
   readonly #growthBytesMin: number;
   readonly #stopping = new AbortController();
@@ -42,7 +42,7 @@ export class Snapshotter {
   #taken = 0;
   #failures = 0;
 
-  constructor(options: SnapshotterOptions) {
+  constructor(options: SnapshotSchedulerOptions) {
     this.#options = options;
     this.#log = options.log;
     this.#growthBytesMin = options.growthBytesMin ?? SNAPSHOT_GROWTH_BYTES_MIN;
