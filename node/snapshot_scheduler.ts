@@ -29,7 +29,7 @@ export interface SnapshotSchedulerOptions {
   readonly growthBytesMin?: number;
 }
 
-/** See the module's own comment. */
+/** Has the snapshots of one node taken, one at a time. */
 export class SnapshotScheduler {
   readonly #options: SnapshotSchedulerOptions;
   readonly #log: Log;
@@ -37,8 +37,8 @@ export class SnapshotScheduler {
   readonly #stopping = new AbortController();
   /** The one that is being taken. Never rejects. */
   #running: Promise<void> | null = null;
-  /** Bytes that the log has to have appended before the next one is taken. */
-  #dueAtBytes: number;
+  /** What the log had appended when it was cut last, or tried to be. */
+  #cutAtBytes: number;
   #taken = 0;
   #failures = 0;
 
@@ -46,7 +46,7 @@ export class SnapshotScheduler {
     this.#options = options;
     this.#log = options.log;
     this.#growthBytesMin = options.growthBytesMin ?? SNAPSHOT_GROWTH_BYTES_MIN;
-    this.#dueAtBytes = this.#growthBytes() - this.#log.bytes;
+    this.#cutAtBytes = -this.#log.bytes; // what it begins with counts
   }
 
   /** Whether one is being taken at this moment. */
@@ -71,8 +71,8 @@ export class SnapshotScheduler {
    * @throws {Error} The log has failed.
    */
   betweenBatches(): Promise<void> | undefined {
-    if (this.#log.bytesAppended < this.#dueAtBytes || this.#running !== null) return;
-    return this.#begin();
+    const isDue = this.#log.bytesAppended - this.#cutAtBytes >= this.#growthBytes();
+    if (isDue && this.#running === null) return this.#begin();
   }
 
   /** Breaks off what is being taken. */
@@ -82,7 +82,7 @@ export class SnapshotScheduler {
   }
 
   async #begin(): Promise<void> {
-    this.#dueAtBytes = this.#log.bytesAppended + this.#growthBytes();
+    this.#cutAtBytes = this.#log.bytesAppended;
     try {
       const index = await this.#log.cut();
       this.#running = this.#take(index).finally(() => this.#running = null);
