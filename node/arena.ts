@@ -3,13 +3,13 @@
  * them: chunks of 4 MiB, to which entries are appended. An entry that is no longer in use is
  * garbage, which later calls reclaim in small steps: see {@linkcode Arena.reclaim}.
  *
- * Who owns an arena knows where its entries are, how large they are and which are in use. A
+ * The owner of an arena knows where its entries are, how large they are and which are in use. A
  * position counts units of 8 bytes over all chunks, so 32 bits reach 32 GiB. Chunk 0 has no memory,
  * so the positions in it are free to mean something else, 0 above all "none".
  *
  * An entry never spans chunks: the end of one that was too short for the next entry stays unused.
- * Entries of 1 MiB, the largest that a command makes, leave a quarter of each chunk so. That is no
- * garbage, since moving them would leave it again, but {@linkcode Arena.heldBytes} counts it.
+ * Entries of 1 MiB, the largest that a command makes, leave a quarter of each chunk unused. That is
+ * no garbage, since moving them would leave it again, but {@linkcode Arena.heldBytes} counts it.
  *
  * @module
  */
@@ -26,6 +26,18 @@ const SPARE_CHUNKS_MAX = 2;
 const RECLAIM_FACTOR = 8;
 /** Entries that one call walks, as a rule: half a millisecond's work, each being a cache miss. */
 const RECLAIM_ENTRIES_MAX = 1024;
+
+// What an arena reserves at worst, beside what its owner counts; `reclaim()` says why.
+
+/** Used bytes for each live one, in full chunks. */
+export const USED_PER_LIVE_MAX = 4 / 3;
+/** Bytes of full chunks for each used one: at worst entries of 1 MiB leave a quarter unused. */
+export const RESERVED_PER_USED_MAX = 4 / 3;
+/**
+ * Chunks beside those: the one that is written to, the one that is emptied, two of garbage too
+ * little to hurry, two spare ones, and one for what an owner counts only after it was added.
+ */
+export const SLACK_CHUNKS_MAX = 7;
 
 /** What {@linkcode ArenaOwner.referenceTo} returns for an entry that is not in use. */
 export const NO_REFERENCE = -1;
@@ -50,7 +62,7 @@ export class Chunk {
 /** Stands where a chunk has no memory. Every attempt to append to it opens another. */
 const NO_CHUNK = new Chunk(0, 0);
 
-/** What an arena asks of who keeps entries in it. Offsets are in bytes, within the chunk. */
+/** What an arena asks its owner. Offsets are in bytes, within the chunk. */
 export interface ArenaOwner {
   /** Bytes of the entry at `offset`, a multiple of 8, as it was appended. */
   bytesOf(chunk: Chunk, offset: number): number;
@@ -61,9 +73,8 @@ export interface ArenaOwner {
 }
 
 /**
- * See the module's comment. Invariants, which {@linkcode Arena.check} checks: entries fill each
- * chunk up to `used`, and `live`, as well as the sums over all chunks, counts those that the owner
- * uses.
+ * Entries in chunks. Invariants, which {@linkcode Arena.check} checks: entries fill each chunk up to
+ * `used`; its `live` and the sums over all chunks count those that the owner uses.
  */
 export class Arena {
   readonly #owner: ArenaOwner;
@@ -188,7 +199,7 @@ export class Arena {
    * leaves a quarter of one, as the largest entries do, that suffices once a quarter is garbage.
    * And one that leaves behind a large entry may meet thousands of tiny ones: when the garbage has
    * passed 2/9 and two chunks, the bound on entries is lifted, which may take tens of milliseconds.
-   * So the used bytes never pass 4/3 of the live bytes and those few chunks.
+   * So the used bytes never pass 4/3 of the live bytes (`USED_PER_LIVE_MAX`) and those few chunks.
    */
   reclaim(bytes: number): void {
     this.#owedBytes += RECLAIM_FACTOR * bytes;

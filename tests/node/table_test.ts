@@ -2,7 +2,7 @@ import { assert, assertEquals, assertLess, assertNotEquals, assertThrows } from 
 import fc from "fast-check";
 import { decodeUtf8 } from "../../lib/utf8.ts";
 import { halfSipHash13 } from "../../node/half_sip_hash.ts";
-import { CHUNK_BYTES } from "../../node/arena.ts";
+import { CHUNK_BYTES, SLACK_CHUNKS_MAX, USED_PER_LIVE_MAX } from "../../node/arena.ts";
 import { Table } from "../../node/table.ts";
 
 const HASH_KEY = [0x01234567, 0x89abcdef] as const;
@@ -217,7 +217,7 @@ Deno.test("Table.heldBytes counts the ends of chunks that no entry fits, until t
     };
     for (let writes = 0; writes < 4000; writes++) {
       write();
-      const bound = table.heldBytes * 4 / 3 + 7 * chunkBytes;
+      const bound = table.heldBytes * USED_PER_LIVE_MAX + SLACK_CHUNKS_MAX * chunkBytes;
       assertLess(table.reservedBytes, bound, `${perChunk} a chunk`);
     }
     const bestBytes = table.size / perChunk * chunkBytes;
@@ -245,7 +245,8 @@ Deno.test("Table keeps memory bounded when large entries among thousands of tiny
   }
   for (let large = 1; large <= 3 * chunks; large++) {
     set(-large, 1_047_000);
-    assertLess(table.reservedBytes, table.heldBytes * 4 / 3 + 7 * CHUNK_BYTES);
+    const bound = table.heldBytes * USED_PER_LIVE_MAX + SLACK_CHUNKS_MAX * CHUNK_BYTES;
+    assertLess(table.reservedBytes, bound);
   }
   table.check();
 });
