@@ -1,6 +1,5 @@
 /**
- * The result of a write as bytes: the form in which snapshots have what sessions remember. Numbers
- * are little-endian.
+ * The result of a write in bytes, as it stands in a snapshot. Numbers are little-endian.
  *
  * | offset | size | field |
  * | --- | --- | --- |
@@ -32,7 +31,7 @@ const FORGOTTEN = 1;
 /** Encodes results that are remembered, one after the other. */
 export class ResultEncoder {
   readonly #results: SessionResults;
-  /** Grows to the largest result. */
+  /** As large as the largest result so far. */
   #bytes = new Uint8Array(1024);
   #view = new DataView(this.#bytes.buffer);
 
@@ -59,7 +58,7 @@ export class ResultEncoder {
   }
 }
 
-/** What the bytes of a result say, all but the text of `prevValue`. */
+/** The fields of a result, all but the text of `prevValue`. */
 export interface ResultFields {
   readonly seq: number;
   readonly logIndex: number;

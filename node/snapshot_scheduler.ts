@@ -1,6 +1,6 @@
 /**
- * Decides when a snapshot is taken, has it taken while the node goes on, and then lets the log drop
- * what it stands for.
+ * Decides when a node has a snapshot taken, and sees it through: the log is cut between two batches,
+ * the snapshot is taken while the node goes on, and the log drops what it stands for.
  *
  *     log grown enough ─▶ log.cut ─▶ take: snapshot of all before the cut ─▶ log.drop
  *       between batches                elsewhere, as long as it takes
@@ -35,9 +35,9 @@ export class SnapshotScheduler {
   readonly #log: Log;
   readonly #growthBytesMin: number;
   readonly #stopping = new AbortController();
-  /** The one that is being taken. Never rejects. */
+  /** The snapshot that is being taken. Never rejects. */
   #running: Promise<void> | null = null;
-  /** What the log had appended when it was cut last, or tried to be. */
+  /** Bytes that the log had appended when it was last cut, or could not be cut. */
   #cutAtBytes: number;
   #taken = 0;
   #failures = 0;
@@ -49,7 +49,7 @@ export class SnapshotScheduler {
     this.#cutAtBytes = -this.#log.bytes; // what it begins with counts
   }
 
-  /** Whether one is being taken at this moment. */
+  /** Whether a snapshot is being taken. */
   get isRunning(): boolean {
     return this.#running !== null;
   }
@@ -103,7 +103,7 @@ export class SnapshotScheduler {
     }
   }
 
-  /** A failure does not take the snapshot back: what it stands for is dropped with the next one. */
+  /** If this fails, the snapshot stays, and the log drops with the next one what is left. */
   async #drop(snapshot: SnapshotInfo, signal: AbortSignal): Promise<void> {
     try {
       await this.#log.drop(snapshot);
@@ -124,7 +124,7 @@ export class SnapshotScheduler {
     );
   }
 
-  /** By how much the log has to grow: its size and that of the snapshot stay in proportion. */
+  /** Growth of the log, in bytes, that is due a snapshot: both stay in proportion. */
   #growthBytes(): number {
     return Math.max(this.#growthBytesMin, this.#log.snapshot?.sizeBytes ?? 0);
   }

@@ -32,7 +32,7 @@ class HashSum {
   }
 }
 
-/** What is hashed; the first byte of an item, so that one kind cannot pass for another. */
+/** The first byte of what is hashed, so that one kind of item cannot pass for another. */
 const ItemKind = { entry: 1, session: 2, result: 3, counts: 4 } as const;
 
 /** The hash of the state, as 16 hexadecimal digits. Takes about a second per million keys. */

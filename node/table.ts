@@ -40,7 +40,7 @@ export interface TableOptions {
 }
 
 /**
- * See the module's comment. Invariants, which {@linkcode Table.check} checks:
+ * A hash table over an arena. Invariants, which {@linkcode Table.check} checks:
  *
  * - Each pair of the index points at an entry of that hash, and a search for its key ends there.
  * - An entry of the arena is in use if and only if the index points at it.
