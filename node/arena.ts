@@ -82,7 +82,7 @@ export class Arena {
   /** A position is the id of a chunk above this many bits of offset, in units of 8 bytes. */
   readonly #offsetBits: number;
 
-  /** By id. What has no memory is `NO_CHUNK`, and its id, but for 0, is in `#vacantIds`. */
+  /** Chunks by id. An id without memory has `NO_CHUNK`, and is in `#vacantIds` unless it is 0. */
   readonly #chunks: Chunk[] = [NO_CHUNK];
   readonly #vacantIds: number[] = [];
   readonly #spareChunks: Chunk[] = [];
@@ -91,8 +91,9 @@ export class Arena {
   #usedBytes = 0;
   #liveBytes = 0;
 
-  /** The chunk that is being emptied, or `NO_CHUNK`; how far; and how far it should be by now. */
+  /** The chunk that is being emptied, or `NO_CHUNK`. */
   #victim = NO_CHUNK;
+  /** Bytes of the victim that were walked over, and bytes that are still to be. */
   #walkedBytes = 0;
   #owedBytes = 0;
 
@@ -131,11 +132,12 @@ export class Arena {
     return (this.#chunks.length - 1 - this.#vacantIds.length) * this.#chunkBytes;
   }
 
+  /** The chunk in which the entry at `position` is. */
   chunkOf(position: number): Chunk {
     return this.#chunks[position >>> this.#offsetBits];
   }
 
-  /** In bytes, within the chunk. */
+  /** Where the entry at `position` begins in its chunk, in bytes. */
   offsetOf(position: number): number {
     return (position << 3) & (this.#chunkBytes - 1);
   }
@@ -218,7 +220,7 @@ export class Arena {
     }
   }
 
-  /** Whether so many chunks' worth, and more than a share of the full chunks, is garbage. */
+  /** Whether the garbage in full chunks fills `chunks` of them, and is more than `share` of it. */
   #hasGarbage(chunks: number, share: number): boolean {
     const full = this.#usedBytes - this.#last.used;
     const garbage = full - (this.#liveBytes - this.#last.live);

@@ -131,8 +131,9 @@ export class CommitQueue {
   #time: number;
   #batches = 0;
   #failure: unknown;
-  /** Why the log refused the last batch, null if it did not, and when it is asked again. */
+  /** Why the log refused the last batch; null if it did not. */
   #refusal: Refusal | null = null;
+  /** When it is asked again after a refusal, by the monotonic clock. */
   #retryAtMs = 0;
   #refusedBusy = 0;
   #diskFull = 0;
@@ -283,7 +284,7 @@ export class CommitQueue {
     // Here and not on arrival: all that came before is applied, so it is known what is new.
     forEachCommand(bytes.written(), 0, (command, index) => {
       const identity = identityOf(command);
-      // What repeats a write of this very batch will find that one applied, and add nothing.
+      // A second copy of a write in this very batch will find the first applied, and add nothing.
       const refusal = identities.has(identity) ? null : admission.admit(command);
       const reply = batch.take(index);
       if (refusal !== null) return void reply(null, refusal);

@@ -19,7 +19,7 @@ import { stateHash } from "./state_hash.ts";
 export interface NodeOptions {
   readonly log: Log;
   readonly clock: Clock;
-  /** Random: so that nobody can choose keys that collide in the tables. */
+  /** Random, so that nobody can choose keys that collide in the tables. */
   readonly hashKey: readonly [number, number];
   /** Bytes that the store may hold, see `admission.ts`. Default: no bound. */
   readonly storeBytesMax?: number;
@@ -100,7 +100,7 @@ export class Node implements Service {
     return this.#count(this.#shard.get(key));
   }
 
-  /** As {@linkcode get}, of a key that is bytes. */
+  /** As {@linkcode get}, for the key in `bytes` from `start` to `end`. */
   getBytes(bytes: Uint8Array, start: number, end: number): string | null {
     return this.#count(this.#shard.getBytes(bytes, start, end));
   }

@@ -65,7 +65,7 @@ import {
 /** Results by session, a number from 1, and row. */
 export class SessionResults {
   readonly #arena: Arena;
-  // By session.
+  // For each session:
   /** Position of the block. */
   readonly #blocks: Uint32Array;
   /** Place of row 0 in the ring. */
@@ -85,7 +85,7 @@ export class SessionResults {
     this.#arena = new Arena(this.#arenaOwner(), chunkBytes);
   }
 
-  /** What refers to a block is `#blocks`; what refers to a value is its row. */
+  /** A block is referred to by `#blocks`, a value by its row. */
   #arenaOwner(): ArenaOwner {
     let references = this.#blocks;
     return {

@@ -61,7 +61,7 @@ export class Sessions {
   readonly #bytesSoftMax: number;
   readonly #bytesMax: number;
 
-  // By session, a number from 1: its state, see `SessionState`.
+  // For each session, a number from 1: its state, see `SessionState`.
   readonly #top: Float64Array;
   readonly #latest: Float64Array;
   readonly #floor: Float64Array;
@@ -69,7 +69,7 @@ export class Sessions {
   /** Numbers that are free again; those above `#numberMax` were never given out. */
   readonly #freeNumbers: number[] = [];
   #numberMax = 0;
-  // Where to go on with making room, so that nobody looks twice at what has nothing left to give.
+  // Where to go on making room: sessions with nothing left to give are passed over once only.
   /** Sessions used before this one have no `prevValue` left; 0 if there are no sessions. */
   #shrinkNext = 0;
   /** Sessions used before this one have no results left; 0 if there are no sessions. */
@@ -146,7 +146,7 @@ export class Sessions {
     return position === 0 ? 0 : this.#clients.valueUint32(position);
   }
 
-  /** What is to become of a write: `applied` says that it is new and may be. */
+  /** Decides what is to become of a write. `applied` says that it is new, and may be applied. */
   judge(session: number, seq: number, fingerprint: number): Outcome {
     if (seq <= this.#staleUpTo(session)) return Outcome.stale;
     this.#session = session;

@@ -17,7 +17,7 @@ export interface SnapshotRequest {
   readonly index: number;
 }
 
-/** What it answers: what it wrote, or why it could not. */
+/** The answer: the snapshot that was written, or why there is none. */
 export type SnapshotReply = SnapshotInfo | { readonly error: string };
 
 let maker: SnapshotMaker | undefined;

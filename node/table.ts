@@ -167,7 +167,7 @@ export class Table {
     return true;
   }
 
-  /** Whether there was such an entry. */
+  /** Deletes an entry. Returns whether there was one. */
   delete(keyBytes: Uint8Array, start: number, end: number): boolean {
     const hash = halfSipHash13(this.#k0, this.#k1, keyBytes, start, end);
     const slot = this.#slotOfKey(hash, keyBytes, start, end);

@@ -8,7 +8,7 @@
 const SUB_TABLE_BITS = 10;
 /** Numbers in the smallest sub-table: 4 pairs. */
 const SUB_TABLE_LENGTH_MIN = 8;
-/** What a search returns when there is no such slot. */
+/** Returned by a search that finds no slot. */
 export const NO_SLOT = -1;
 
 /** Stands for every sub-table to which nothing was ever added, so that a new table is small. */

@@ -25,7 +25,7 @@ export interface SmallNodeOptions {
   readonly growthBytesMin?: number;
   /** Default: 16 KiB. */
   readonly segmentBytes?: number;
-  /** Of what the id of a new log consists. Default: 7. */
+  /** The byte of which the id of a new log is made. Default: 7. */
   readonly id?: number;
 }
 

@@ -16,7 +16,7 @@ function newTable(chunkBytes?: number): Table {
   return new Table({ hashKey: HASH_KEY, chunkBytes });
 }
 
-// Ranges inside larger arrays, so that whoever reads outside of a range is found out.
+// A range inside a larger array, so that reading outside of it is found out.
 function padded(bytes: Uint8Array): Uint8Array {
   const array = new Uint8Array(bytes.length + 8).fill(0xee);
   array.set(bytes, 3);
