@@ -26,7 +26,7 @@ import { isRefusal, type Log, type Refusal } from "./log.ts";
 
 /**
  * Gets the answer to one write, once: its result, or why there is none. If it returns a promise,
- * the answers after it wait for that: this one, and those before it, take long to leave.
+ * the next answers wait for that: this one and those before it are slow to leave.
  */
 export type Reply = (result: Result | null, error: unknown) => Promise<void> | void;
 
@@ -51,7 +51,7 @@ class Batch {
    * Appends the command that `encode` writes.
    *
    * @throws {RangeError} It is not one command: once in the log, it would stop every replay.
-   * Nothing was appended; so too with what `encode` throws.
+   * Nothing was appended, as with whatever `encode` throws.
    */
   add(encode: (bytes: ByteWriter) => void, reply: Reply): void {
     const { bytes } = this;
@@ -206,7 +206,7 @@ export class CommitQueue {
       while (this.#gathering.replies.length > 0) {
         await this.#commit();
         await this.#options.betweenBatches();
-        // The answers leave first, and the writes that they bring in return join the next batch.
+        // The answers leave first, and the writes that clients send in return join the next batch.
         await this.#turn();
       }
     } catch (error) {
@@ -224,7 +224,7 @@ export class CommitQueue {
     if (this.#refusal !== null && clock.monotonic() < this.#retryAtMs) {
       return this.#refuse(batch, this.#refusal);
     }
-    if (!this.#admit(batch)) return;
+    if (!this.#admit(batch)) return batch.clear();
     this.#time = Math.max(this.#time, clock.now());
     batch.bytes.uint53At(0, this.#time);
     const firstIndex = log.lastIndex + 1;

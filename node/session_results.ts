@@ -15,7 +15,7 @@
  * 2.2 µs instead of 4.7, and a result takes 24 bytes instead of 40.
  *
  * An example: the client "ann" has the results of sequence numbers 5 to 7, in a block with room for
- * four rows. Each line is the block after one change more, place by place.
+ * four rows. Each line is the block after one more change; a dot is a place without a row.
  *
  * ```text
  *                   5  6  7  ·  ann
@@ -72,7 +72,7 @@ export class SessionResults {
   readonly #first: Uint16Array;
   /** Number of results. */
   readonly #count: Uint16Array;
-  /** Those of them that have a value. If there are none, nobody has to look at each row. */
+  /** Those of them that have a value. While there are none, rows need not be looked at. */
   readonly #valueCount: Uint16Array;
   /** Bytes that were written or left behind since the last {@linkcode reclaim}. */
   #changedBytes = 0;
@@ -87,7 +87,7 @@ export class SessionResults {
 
   /** A block is referred to by `#blocks`, a value by its row. */
   #arenaOwner(): ArenaOwner {
-    let references = this.#blocks;
+    let references = this.#blocks; // the array with the reference that was found last
     return {
       bytesOf: ({ words }, offset) => entryBytes(words[(offset >>> 2) + LENGTH]),
       referenceTo: ({ words }, offset, position) => {
@@ -158,7 +158,8 @@ export class SessionResults {
   search(session: number, seq: number): number {
     const count = this.#count[session];
     if (count === 0) return 0;
-    // Row i is at least i above row 0; and it is i above it as long as no number is missing.
+    // Numbers rise from row to row, most often by one: `seq` cannot be further up than it is above
+    // row 0, and is just there if no number is missing.
     let low = 0;
     let high = Math.min(Math.max(0, seq - this.seqOf(session, 0)), count);
     if (high === 0 || this.seqOf(session, high - 1) < seq) return high;
@@ -300,7 +301,7 @@ export class SessionResults {
     return this.#wordsOf(session)[this.#rowAt(session, row) + ROW_PREV_VALUE];
   }
 
-  // Where things are: words and bytes within the chunk of the block or value.
+  // Places within a chunk: `…At` is the index of a word, or of a byte in the case of the client.
 
   /** The memory of a session's block. */
   #wordsOf(session: number): Uint32Array {
