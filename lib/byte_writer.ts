@@ -1,6 +1,6 @@
 /**
- * A growing buffer that numbers and texts are written into, one after the other, without an object
- * per item. Frames of a link, batches of the log: what leaves this process is written here first.
+ * A growing buffer to which numbers and texts are appended, without an object for each. What leaves
+ * this process is written here first: frames of a link, batches of the log.
  *
  * @module
  */
@@ -9,13 +9,13 @@ const encoder = new TextEncoder();
 /** Up to this length a loop over the characters is quicker than a call of the encoder. */
 const SHORT_TEXT = 24;
 
-/** Bytes in the order they were written. All numbers are little-endian. */
+/** Bytes in the order in which they were written. All numbers are little-endian. */
 export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
   #length = 0;
 
-  /** `capacity`, in bytes, is where it begins; it grows by doubling. */
+  /** @param capacity Size of the buffer at first, in bytes; it grows by doubling. */
   constructor(capacity = 4096) {
     this.#bytes = new Uint8Array(capacity);
     this.#view = new DataView(this.#bytes.buffer);
@@ -36,7 +36,7 @@ export class ByteWriter {
     return this.#bytes;
   }
 
-  /** Forgets what was written. A buffer above `keepBytes` is let go. */
+  /** Forgets what was written. A buffer of more than `keepBytes` is let go. */
   clear(keepBytes = Infinity): void {
     this.#length = 0;
     if (this.#bytes.length > keepBytes) {

@@ -23,7 +23,7 @@ import { type ByteWriter, getUint53 } from "./byte_writer.ts";
 import { type Command, CommandKind } from "./key_value.ts";
 import { CLIENT_BYTES_MAX, COMMAND_BYTES_MAX, KEY_BYTES_MAX, SEQ_MAX } from "./limits.ts";
 
-/** Bytes before the texts. */
+/** Bytes before the client. */
 export const COMMAND_HEADER_BYTES = 20;
 
 /**

@@ -95,12 +95,6 @@ export const DISK_RETRY_MS = 200;
  */
 export const MEMORY_BYTES_MIN = 384 * 1024 * 1024;
 export const MEMORY_BYTES_MAX = 32 * 1024 * 1024 * 1024;
-/**
- * What the store holds at most, in bytes, however much a node may take: with the most garbage and
- * the longest unused ends of chunks it takes 16/9 of that, which its table can still address. A
- * node that may take 24 GiB has reached this bound.
- */
-export const STORE_BYTES_MAX = (MEMORY_BYTES_MAX - 512 * 1024 * 1024) * 9 / 16;
 
 /** Segment of the log, in bytes: a frame that would pass it starts the next segment. */
 export const SEGMENT_BYTES = 64 * 1024 * 1024;
@@ -132,7 +126,7 @@ export const SESSION_BYTES_SOFT_MAX = 64 * 1024 * 1024;
 /**
  * Bytes of remembered results past which the clients that have been idle for longest lose theirs,
  * the values first; their older writes are then refused as stale. 100,000 clients without any
- * result take at most 60 MiB of it. With garbage and unused ends of chunks, they may reserve 16/9
- * of it at worst.
+ * result take at most 60 MiB of it. What all may reserve, garbage included: see
+ * `node/admission.ts`.
  */
 export const SESSION_BYTES_MAX = 128 * 1024 * 1024;

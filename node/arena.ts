@@ -3,18 +3,17 @@
  * them: chunks of 4 MiB, to which entries are appended. An entry that is no longer in use is
  * garbage, which later calls reclaim in small steps: see {@linkcode Arena.reclaim}.
  *
- * Who owns an arena knows where its entries are, how large they are and which are in use. A
+ * The owner of an arena knows where its entries are, how large they are and which are in use. A
  * position counts units of 8 bytes over all chunks, so 32 bits reach 32 GiB. Chunk 0 has no memory,
  * so the positions in it are free to mean something else, 0 above all "none".
  *
  * An entry never spans chunks: the end of one that was too short for the next entry stays unused.
- * Entries of 1 MiB, the largest that a command makes, leave a quarter of each chunk so. That is no
- * garbage, since moving them would leave it again, but {@linkcode Arena.heldBytes} counts it.
+ * Entries of 1 MiB, the largest that a command makes, leave a quarter of each chunk unused. That is
+ * no garbage, since moving them would leave it again, but {@linkcode Arena.heldBytes} counts it.
  *
  * @module
  */
 
-import { Buffer } from "node:buffer";
 import { copyBytes } from "./copy_bytes.ts";
 import { expectEqual } from "./invariant.ts";
 
@@ -28,10 +27,17 @@ const RECLAIM_FACTOR = 8;
 /** Entries that one call walks, as a rule: half a millisecond's work, each being a cache miss. */
 const RECLAIM_ENTRIES_MAX = 1024;
 
-/** Up to here `Buffer` decodes faster than a `TextDecoder`, whose call costs more. */
-const BUFFER_TEXT_BYTES_MAX = 256;
-// By default a decoder drops U+FEFF at the start of a text.
-const textDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
+// What an arena reserves at worst, beside what its owner counts; `reclaim()` says why.
+
+/** Used bytes for each live one, in full chunks. */
+export const USED_PER_LIVE_MAX = 4 / 3;
+/** Bytes of full chunks for each used one: at worst entries of 1 MiB leave a quarter unused. */
+export const RESERVED_PER_USED_MAX = 4 / 3;
+/**
+ * Chunks beside those: the one that is written to, the one that is emptied, two of garbage too
+ * little to hurry, two spare ones, and one for what an owner counts only after it was added.
+ */
+export const SLACK_CHUNKS_MAX = 7;
 
 /** What {@linkcode ArenaOwner.referenceTo} returns for an entry that is not in use. */
 export const NO_REFERENCE = -1;
@@ -39,8 +45,6 @@ export const NO_REFERENCE = -1;
 /** One piece of an arena: entries from the start to `used`, dead or alive, then unused room. */
 export class Chunk {
   readonly bytes: Uint8Array;
-  /** The same bytes. Apart, because loops that meet two kinds of arrays take twice as long. */
-  readonly #text: Buffer;
   readonly words: Uint32Array;
   readonly view: DataView;
   used = 0;
@@ -50,23 +54,15 @@ export class Chunk {
   constructor(readonly id: number, size: number) {
     const memory = new ArrayBuffer(size);
     this.bytes = new Uint8Array(memory);
-    this.#text = Buffer.from(memory);
     this.words = new Uint32Array(memory);
     this.view = new DataView(memory);
-  }
-
-  /** The UTF-8 from byte `start` to `end` as text. */
-  textOf(start: number, end: number): string {
-    return end - start <= BUFFER_TEXT_BYTES_MAX
-      ? this.#text.toString("utf8", start, end)
-      : textDecoder.decode(this.bytes.subarray(start, end));
   }
 }
 
 /** Stands where a chunk has no memory. Every attempt to append to it opens another. */
 const NO_CHUNK = new Chunk(0, 0);
 
-/** What an arena asks of who keeps entries in it. Offsets are in bytes, within the chunk. */
+/** What an arena asks its owner. Offsets are in bytes, within the chunk. */
 export interface ArenaOwner {
   /** Bytes of the entry at `offset`, a multiple of 8, as it was appended. */
   bytesOf(chunk: Chunk, offset: number): number;
@@ -77,9 +73,8 @@ export interface ArenaOwner {
 }
 
 /**
- * See the module's comment. Invariants, which {@linkcode Arena.check} checks: entries fill each
- * chunk up to `used`, and `live`, as well as the sums over all chunks, counts those that the owner
- * uses.
+ * Entries in chunks. Invariants, which {@linkcode Arena.check} checks: entries fill each chunk up to
+ * `used`; its `live` and the sums over all chunks count those that the owner uses.
  */
 export class Arena {
   readonly #owner: ArenaOwner;
@@ -87,7 +82,7 @@ export class Arena {
   /** A position is the id of a chunk above this many bits of offset, in units of 8 bytes. */
   readonly #offsetBits: number;
 
-  /** By id. What has no memory is `NO_CHUNK`, and its id, but for 0, is in `#vacantIds`. */
+  /** Chunks by id. An id without memory has `NO_CHUNK`, and is in `#vacantIds` unless it is 0. */
   readonly #chunks: Chunk[] = [NO_CHUNK];
   readonly #vacantIds: number[] = [];
   readonly #spareChunks: Chunk[] = [];
@@ -96,8 +91,9 @@ export class Arena {
   #usedBytes = 0;
   #liveBytes = 0;
 
-  /** The chunk that is being emptied, or `NO_CHUNK`; how far; and how far it should be by now. */
+  /** The chunk that is being emptied, or `NO_CHUNK`. */
   #victim = NO_CHUNK;
+  /** Bytes of the victim that were walked over, and bytes that are still to be. */
   #walkedBytes = 0;
   #owedBytes = 0;
 
@@ -136,11 +132,12 @@ export class Arena {
     return (this.#chunks.length - 1 - this.#vacantIds.length) * this.#chunkBytes;
   }
 
+  /** The chunk in which the entry at `position` is. */
   chunkOf(position: number): Chunk {
     return this.#chunks[position >>> this.#offsetBits];
   }
 
-  /** In bytes, within the chunk. */
+  /** Where the entry at `position` begins in its chunk, in bytes. */
   offsetOf(position: number): number {
     return (position << 3) & (this.#chunkBytes - 1);
   }
@@ -204,7 +201,7 @@ export class Arena {
    * leaves a quarter of one, as the largest entries do, that suffices once a quarter is garbage.
    * And one that leaves behind a large entry may meet thousands of tiny ones: when the garbage has
    * passed 2/9 and two chunks, the bound on entries is lifted, which may take tens of milliseconds.
-   * So the used bytes never pass 4/3 of the live bytes and those few chunks.
+   * So the used bytes never pass 4/3 of the live bytes (`USED_PER_LIVE_MAX`) and those few chunks.
    */
   reclaim(bytes: number): void {
     this.#owedBytes += RECLAIM_FACTOR * bytes;
@@ -223,7 +220,7 @@ export class Arena {
     }
   }
 
-  /** Whether so many chunks' worth, and more than a share of the full chunks, is garbage. */
+  /** Whether the garbage in full chunks fills `chunks` of them, and is more than `share` of it. */
   #hasGarbage(chunks: number, share: number): boolean {
     const full = this.#usedBytes - this.#last.used;
     const garbage = full - (this.#liveBytes - this.#last.live);

@@ -16,13 +16,13 @@ import { UnreadableRecordError } from "./damage.ts";
 /** Bytes before the first command. */
 export const BATCH_HEADER_BYTES = 8;
 
-/** When the batch was closed, in milliseconds since 1970. */
+/** Time at which the batch was closed, in milliseconds since 1970. */
 export function batchTime(body: Uint8Array): number {
   return getUint53(new DataView(body.buffer, body.byteOffset), 0);
 }
 
 /**
- * Visits the commands of a batch in order, all through one cursor. Returns how many they were.
+ * Visits the commands of a batch in order, all through one cursor. Returns how many there are.
  *
  * @throws {UnreadableRecordError} The next one is not a command; those before it were visited.
  */

@@ -26,7 +26,7 @@ import { type Log, LogRefusal } from "./log.ts";
 
 /**
  * Gets the answer to one write, once: its result, or why there is none. If it returns a promise,
- * the answers after it wait for that: this one, and those before it, take long to leave.
+ * the next answers wait for that: this one and those before it are slow to leave.
  */
 export type Reply = (result: Result | null, error: unknown) => Promise<void> | void;
 
@@ -40,7 +40,7 @@ class Batch {
     this.clear();
   }
 
-  /** Reads the commands. Not to be moved by two at the same time. */
+  /** Moves over the commands, for one reader at a time. */
   get cursor(): CommandCursor {
     const { buffer } = this.bytes;
     if (this.#cursor.bytes !== buffer) this.#cursor = new CommandCursor(buffer);
@@ -51,7 +51,7 @@ class Batch {
    * Appends the command that `encode` writes.
    *
    * @throws {RangeError} It is not one command: once in the log, it would stop every replay.
-   * Nothing was appended; so too with what `encode` throws.
+   * Nothing was appended, as with whatever `encode` throws.
    */
   add(encode: (bytes: ByteWriter) => void, reply: Reply): void {
     const { bytes } = this;
@@ -72,10 +72,13 @@ class Batch {
     this.replies.push(reply);
   }
 
-  /** Takes the reply to a write out: nobody else gets it. */
+  /**
+   * Takes out the reply to a write, to be called. If anything throws on the way through the batch,
+   * the replies that were not taken out are those that nobody has called.
+   */
   take(index: number): Reply {
     const reply = this.replies[index];
-    this.replies[index] = isAnswered;
+    this.replies[index] = TAKEN;
     return reply;
   }
 
@@ -88,25 +91,28 @@ class Batch {
 }
 
 /** Stands where a reply was taken out. */
-const isAnswered: Reply = () => {};
+const TAKEN: Reply = () => {};
 
 /** A buffer that an unusual batch made larger than this is freed afterwards. */
 const BUFFER_BYTES_KEPT = 1024 * 1024;
 
 /**
- * Commands, and bytes of them, after which the event loop gets a turn while a batch is applied: so
- * no batch keeps reads waiting for more than a few milliseconds.
+ * Work after which the event loop gets a turn while a batch is answered, so that no batch keeps
+ * reads waiting for more than a few milliseconds. It is counted in bytes of commands; each command
+ * costs as much as 2 KiB of them beside its own, so that 512 of the smallest make a turn.
  */
-const COMMANDS_PER_TURN = 512;
-const COMMAND_BYTES_PER_TURN = 1024 * 1024;
+const WORK_PER_TURN = 1024 * 1024;
+const WORK_PER_COMMAND = WORK_PER_TURN / 512;
+/** The bytes of an answer cost little work, but those of a turn wait in memory until it ends. */
+const WORK_PER_ANSWER_BYTE = WORK_PER_TURN / ANSWER_BYTES_PER_TURN;
 
 export interface CommitQueueOptions {
   readonly log: Log;
   readonly clock: Clock;
-  /** Of the last batch in the log: times never run backwards. In milliseconds since 1970. */
+  /** Time of the last batch in the log, in milliseconds since 1970. Batch times never decrease. */
   readonly startTime: number;
   /** Asked about every batch before it goes to the log. */
-  readonly admission: Pick<Admission, "passes" | "refusalOf">;
+  readonly admission: Pick<Admission, "beginBatch" | "admit">;
   /** Applies a durable command and answers it. */
   readonly apply: (command: CommandCursor, index: number) => Result;
   /** The result of a command that would not be applied if it were now; null if it would. */
@@ -118,7 +124,7 @@ export interface CommitQueueOptions {
 /** Why a write is not applied; it may be sent again. */
 type Refusal = InsufficientStorageError | UnavailableError;
 
-/** See the module's own comment. */
+/** Takes writes, commits them in batches, and answers each of them once. */
 export class CommitQueue {
   readonly #options: CommitQueueOptions;
   #gathering = new Batch();
@@ -128,9 +134,11 @@ export class CommitQueue {
   #time: number;
   #batches = 0;
   #failure: unknown;
-  /** Why the log refused the last batch, null if it did not, and when it is asked again. */
+  /** Why the log refused the last batch; null if it did not. */
   #refusal: Refusal | null = null;
+  /** When it is asked again after a refusal, by the monotonic clock. */
   #retryAtMs = 0;
+  #refusedBusy = 0;
   #diskFull = 0;
   readonly #whenIdle: (() => void)[] = [];
 
@@ -150,6 +158,11 @@ export class CommitQueue {
     return this.#batches;
   }
 
+  /** Writes refused since the start because too many waited. */
+  get refusedBusy(): number {
+    return this.#refusedBusy;
+  }
+
   /** Writes refused since the start because the disk was full. */
   get diskFull(): number {
     return this.#diskFull;
@@ -167,6 +180,7 @@ export class CommitQueue {
     if (this.#failure !== undefined) throw new UnavailableError("Node has stopped: its log failed");
     if (this.#closed) throw new UnavailableError("Node stops, and takes no more writes");
     if (replies.length >= WAITING_WRITES_MAX || bytes.length >= WAITING_WRITE_BYTES_MAX) {
+      this.#refusedBusy++;
       throw new UnavailableError(
         `Too much waits for the log: ${replies.length} writes of ${bytes.length} bytes`,
       );
@@ -195,7 +209,7 @@ export class CommitQueue {
       while (this.#gathering.replies.length > 0) {
         await this.#commit();
         await this.#options.betweenBatches();
-        // The answers leave first, and the writes that they bring in return join the next batch.
+        // The answers leave first, and the writes that clients send in return join the next batch.
         await this.#turn();
       }
     } catch (error) {
@@ -213,7 +227,7 @@ export class CommitQueue {
     if (this.#refusal !== null && clock.monotonic() < this.#retryAtMs) {
       return this.#refuse(batch, this.#refusal);
     }
-    if (!this.#admit(batch)) return;
+    if (!this.#admit(batch)) return batch.clear();
     this.#time = Math.max(this.#time, clock.now());
     batch.bytes.uint53At(0, this.#time);
     const firstIndex = log.lastIndex + 1;
@@ -243,22 +257,17 @@ export class CommitQueue {
   ): Promise<void> {
     const command = batch.cursor;
     const end = batch.bytes.length;
-    let commands = 0;
-    let commandBytes = 0;
-    let answerBytes = 0;
+    let work = 0;
     for (let start = BATCH_HEADER_BYTES, i = 0; start < end; start = command.end, i++) {
       command.moveTo(start, end);
       const result = resultOf(command, i);
       const relief = batch.take(i)(result, result === null ? refusal : null);
-      commands++;
-      commandBytes += command.end - start;
-      if (result !== null && result.prevValue !== null) answerBytes += result.prevValue.length;
-      const isTurnOver = commands >= COMMANDS_PER_TURN || answerBytes >= ANSWER_BYTES_PER_TURN ||
-        commandBytes >= COMMAND_BYTES_PER_TURN;
+      work += WORK_PER_COMMAND + command.end - start +
+        WORK_PER_ANSWER_BYTE * (result?.prevValue?.length ?? 0);
       if (relief !== undefined) await relief;
-      else if (isTurnOver && command.end < end) await this.#turn();
+      else if (work >= WORK_PER_TURN && command.end < end) await this.#turn();
       else continue;
-      commands = commandBytes = answerBytes = 0;
+      work = 0;
     }
     batch.clear();
   }
@@ -271,15 +280,15 @@ export class CommitQueue {
   #admit(batch: Batch): boolean {
     const { admission } = this.#options;
     const { bytes, replies } = batch;
-    if (admission.passes(bytes.length)) return true;
+    if (admission.beginBatch(bytes.length)) return true;
     let end = BATCH_HEADER_BYTES;
     let admitted = 0;
     const identities = new Set<string>();
     // Here and not on arrival: all that came before is applied, so it is known what is new.
     forEachCommand(bytes.written(), 0, (command, index) => {
       const identity = identityOf(command);
-      // What repeats a write of this very batch will find that one applied, and add nothing.
-      const refusal = identities.has(identity) ? null : admission.refusalOf(command);
+      // A second copy of a write in this very batch will find the first applied, and add nothing.
+      const refusal = identities.has(identity) ? null : admission.admit(command);
       const reply = batch.take(index);
       if (refusal !== null) return void reply(null, refusal);
       identities.add(identity);

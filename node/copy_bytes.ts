@@ -1,5 +1,5 @@
 /**
- * Copying between arrays of bytes where most pieces are short, such as keys.
+ * Copies between arrays of bytes, where most pieces are short, such as keys.
  *
  * @module
  */

@@ -18,16 +18,17 @@ export class LruList {
     this.#newer = new Uint32Array(max + 1);
   }
 
-  /** The number that was not used for longest. */
+  /** The number whose last use is longest ago; 0 if there is none. */
   get oldest(): number {
     return this.#oldest;
   }
 
+  /** The number that was used last; 0 if there is none. */
   get newest(): number {
     return this.#newest;
   }
 
-  /** The number that was used next after `number`. */
+  /** The number that was used next after `number`; 0 if that was used last. */
   newerThan(number: number): number {
     return this.#newer[number];
   }

@@ -12,7 +12,7 @@ import { CommitQueue, type Reply } from "./commit_queue.ts";
 import type { Log } from "./log.ts";
 import type { Replay } from "./replay.ts";
 import type { Shard } from "./shard.ts";
-import { Snapshotter, type SnapshotterOptions } from "./snapshotter.ts";
+import { SnapshotScheduler, type SnapshotSchedulerOptions } from "./snapshot_scheduler.ts";
 import { stateHash } from "./state_hash.ts";
 
 export interface NodeOptions {
@@ -21,7 +21,7 @@ export interface NodeOptions {
   /** Bytes that the store may hold, see `admission.ts`. Default: no bound. */
   readonly storeBytesMax?: number;
   /** How snapshots are taken. Without it none are, and the log grows for ever. */
-  readonly snapshots?: Omit<SnapshotterOptions, "log">;
+  readonly snapshots?: Omit<SnapshotSchedulerOptions, "log">;
 }
 
 /** A node that may be asked. */
@@ -30,7 +30,7 @@ export class Node implements Service {
   readonly #shard: Shard;
   readonly #queue: CommitQueue;
   readonly #admission: Admission;
-  readonly #snapshotter: Snapshotter | null;
+  readonly #scheduler: SnapshotScheduler | null;
   readonly #clock: Clock;
   readonly #startedAt: number;
   #puts = 0;
@@ -52,8 +52,8 @@ export class Node implements Service {
     const admission = this.#admission;
     const apply = (command: CommandCursor, index: number) => this.#apply(command, index);
     const recall = (command: CommandCursor) => this.#recall(command);
-    const snapshotter = snapshots === undefined ? null : new Snapshotter({ ...snapshots, log });
-    this.#snapshotter = snapshotter;
+    const scheduler = snapshots === undefined ? null : new SnapshotScheduler({ ...snapshots, log });
+    this.#scheduler = scheduler;
     this.#queue = new CommitQueue({
       log,
       clock,
@@ -61,7 +61,7 @@ export class Node implements Service {
       admission,
       apply,
       recall,
-      betweenBatches: () => snapshotter?.betweenBatches(),
+      betweenBatches: () => scheduler?.betweenBatches(),
     });
   }
 
@@ -148,7 +148,7 @@ export class Node implements Service {
     }
   }
 
-  /** See `state_hash.ts`; takes long. */
+  /** See `state_hash.ts`. Takes long: for tests and the simulator. */
   stateHash(): string {
     return stateHash(this.#shard);
   }
@@ -175,13 +175,14 @@ export class Node implements Service {
       batch_total: this.#queue.batches,
       fsync_total: this.#log.syncs,
       logged_bytes_total: this.#log.bytesAppended,
+      refused_busy_total: this.#queue.refusedBusy,
       refused_disk_full_total: this.#queue.diskFull,
       refused_memory_full_total: this.#admission.refused,
       log_bytes: this.#log.bytes,
       segments: this.#log.segments,
-      snapshot_running: this.#snapshotter?.isRunning ? 1 : 0,
-      snapshot_total: this.#snapshotter?.taken ?? 0,
-      snapshot_failures_total: this.#snapshotter?.failures ?? 0,
+      snapshot_running: this.#scheduler?.isRunning ? 1 : 0,
+      snapshot_total: this.#scheduler?.taken ?? 0,
+      snapshot_failures_total: this.#scheduler?.failures ?? 0,
       snapshot_bytes: this.#log.snapshot?.sizeBytes ?? 0,
       snapshot_index: this.#log.snapshot?.index ?? 0,
       last_index: this.#log.lastIndex,
@@ -200,7 +201,7 @@ export class Node implements Service {
   /** Takes no more writes, and resolves when those it has are durable and answered. */
   async close(): Promise<void> {
     await this.#queue.close();
-    await this.#snapshotter?.close();
+    await this.#scheduler?.close();
   }
 
   /** Resolves when every write that was taken is durable and answered. */

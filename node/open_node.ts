@@ -13,7 +13,7 @@ import type { Log, LogVisitor } from "./log.ts";
 import { Node } from "./node.ts";
 import { Replay } from "./replay.ts";
 import type { SessionsOptions } from "./sessions.ts";
-import type { SnapshotterOptions } from "./snapshotter.ts";
+import type { SnapshotSchedulerOptions } from "./snapshot_scheduler.ts";
 
 /** The bounds of what a node remembers. */
 export type ShardBounds = Omit<SessionsOptions, "hashKey">;
@@ -36,7 +36,7 @@ export interface OpenNodeOptions {
   /** Default: a log on files with the sizes of `limits.ts`. */
   readonly openLog?: (options: FileLogOptions, visitor: LogVisitor) => Promise<Log>;
   /** How snapshots of this directory are taken. Default: none are, and the log grows for ever. */
-  readonly snapshots?: Omit<SnapshotterOptions, "log" | "report">;
+  readonly snapshots?: Omit<SnapshotSchedulerOptions, "log" | "report">;
 }
 
 /** A node that may be asked. Disposing of it makes durable and answers what it has accepted. */

@@ -23,12 +23,12 @@ export class Replay implements LogVisitor {
     this.#loader = new SnapshotLoader(this.shard);
   }
 
-  /** Of the last batch, in milliseconds since 1970; 0 if there was none. */
+  /** Time of the last batch, in milliseconds since 1970; 0 if there was none. */
   get time(): number {
     return this.#time;
   }
 
-  /** Records applied, without those that a snapshot stood for. */
+  /** Number of records applied, without those that a snapshot stood for. */
   get records(): number {
     return this.#records;
   }

@@ -1,6 +1,5 @@
 /**
- * The result of a write as bytes: the form in which snapshots have what sessions remember. Numbers
- * are little-endian.
+ * The result of a write in bytes, as it stands in a snapshot. Numbers are little-endian.
  *
  * | offset | size | field |
  * | --- | --- | --- |
@@ -18,6 +17,7 @@
  * @module
  */
 import { getUint53, setUint53 } from "../lib/byte_writer.ts";
+import { decodeUtf8 } from "../lib/utf8.ts";
 import type { SessionResults } from "./session_results.ts";
 
 const SEQ_OFFSET = 0;
@@ -31,7 +31,7 @@ const FORGOTTEN = 1;
 /** Encodes results that are remembered, one after the other. */
 export class ResultEncoder {
   readonly #results: SessionResults;
-  /** Grows to the largest result. */
+  /** As large as the largest result so far. */
   #bytes = new Uint8Array(1024);
   #view = new DataView(this.#bytes.buffer);
 
@@ -58,7 +58,7 @@ export class ResultEncoder {
   }
 }
 
-/** What the bytes of a result say, all but the text of `prevValue`. */
+/** The fields of a result, all but the text of `prevValue`. */
 export interface ResultFields {
   readonly seq: number;
   readonly logIndex: number;
@@ -92,7 +92,6 @@ export interface ReadableResult {
 /** Reads the result in `bytes` from `start` to `end` for people. */
 export function readableResult(bytes: Uint8Array, start: number, end: number): ReadableResult {
   const { seq, logIndex, isForgotten, prevStart } = decodeFields(bytes, start);
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  const prevValue = isForgotten ? null : decoder.decode(bytes.subarray(prevStart, end));
+  const prevValue = isForgotten ? null : decodeUtf8(bytes, prevStart, end);
   return { seq, logIndex, prevValue };
 }

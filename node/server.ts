@@ -14,7 +14,7 @@ import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
 import type { ShardNumber } from "./data_directory.ts";
 import { LinkServer } from "./link_server.ts";
 import { openRealNode } from "./open_real_node.ts";
-import { inThread } from "./snapshot_thread.ts";
+import { snapshotInThread } from "./snapshot_thread.ts";
 
 /** A node that serves. */
 export interface RunningNode {
@@ -56,7 +56,7 @@ export async function startNode(
       nodeId: config.id,
       shard: options.shard,
       storeBytesMax: storeBytesMax(options.memoryBytes ?? defaultMemoryBytes()),
-      snapshots: { take: inThread(config.data) },
+      snapshots: { take: snapshotInThread(config.data) },
     }),
   );
 

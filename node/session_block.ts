@@ -1,30 +1,39 @@
 /**
- * The layout of a session's block, see `session_results.ts`: a header, a ring of rows and the
- * client. All numbers in it are of 32 bits; a sequence number or a log index is two of them, the
- * lower half first.
+ * The layout in memory of what `session_results.ts` keeps in its arena: of the block of a session
+ * and of the values beside it. All of it is words of 32 bits; a sequence number or a log index is
+ * two of them, the lower half first.
  *
  * @module
  */
 import { SESSION_WINDOW } from "../lib/limits.ts";
 
-// Header of an entry in the arena, in words: session, bytes after the header, and the sequence
-// number whose `prevValue` it is; of a block, how many rows there is room for and a mark.
+// The header of an entry, in words: the session, and the number of bytes after the header.
+export const SESSION = 0;
 export const LENGTH = 1;
-export const SEQ = 2;
+// Of a block: the number of rows that it has room for, and a mark.
 export const ROOM = 2;
 export const MARK = 3;
+/** The mark of a block. In a value, the upper half of `SEQ` is there, which is never so high. */
+export const BLOCK = 0xffff_ffff;
+// Of a value: the sequence number of the write that overwrote it.
+export const SEQ = 2;
 export const HEADER_WORDS = 4;
 export const HEADER_BYTES = 4 * HEADER_WORDS;
-/** No sequence number has this for its upper half. */
-export const BLOCK = 0xffff_ffff;
 
 // A row, in words.
 export const ROW_SEQ = 0;
 export const ROW_LOG_INDEX = 2;
 export const ROW_FINGERPRINT = 4;
+/** The position of the value, `EMPTY` or `FORGOTTEN`. */
 export const ROW_PREV_VALUE = 5;
 export const ROW_WORDS = 6;
 export const ROW_BYTES = 4 * ROW_WORDS;
+
+// No entry has one of these positions.
+/** The `prevValue` is "". */
+export const EMPTY = 0;
+/** The `prevValue` was forgotten. */
+export const FORGOTTEN = 1;
 
 /** Bytes of an entry with so many bytes after its header. */
 export function entryBytes(length: number): number {
@@ -32,9 +41,9 @@ export function entryBytes(length: number): number {
 }
 
 /**
- * How many rows a block of `count` rows has room for: at most a quarter more, or three, in steps,
- * so that it is seldom moved. It depends on nothing else: so results take as many bytes wherever
- * they are remembered, live, replayed or read from a snapshot.
+ * How many rows the block of a session with `count` results has room for: at most a quarter more,
+ * or three, in steps, so that it is seldom moved. It depends on nothing else: so results take as
+ * many bytes wherever they are remembered, live, replayed or read from a snapshot.
  */
 export function roomFor(count: number): number {
   if (count < 2) return 1;
@@ -55,10 +64,10 @@ export function copyRows(
 }
 
 /**
- * Moves `count` rows, from place `start` on, one up in the ring of `room` rows that begins at word
- * `ring`. The row behind them is overwritten.
+ * Moves `count` rows, from place `start` on, up by one place in the ring of `room` places that
+ * begins at word `ring`. The place behind them has to be free.
  */
-export function moveUp(
+export function moveRowsUp(
   words: Uint32Array,
   ring: number,
   room: number,
@@ -72,16 +81,19 @@ export function moveUp(
     words.copyWithin(from + ROW_WORDS, from, end);
     return;
   }
+  // From the back: those at the start of the ring, the one that goes there, those before that.
   words.copyWithin(ring + ROW_WORDS, ring, ring + end - ringEnd);
   words.copyWithin(ring, ringEnd - ROW_WORDS, ringEnd);
   words.copyWithin(from + ROW_WORDS, from, ringEnd - ROW_WORDS);
 }
 
-export function uint53(words: Uint32Array, at: number): number {
+/** The number from 0 to 2^53−1 in the two words at `at`. */
+export function readNumber(words: Uint32Array, at: number): number {
   return words[at + 1] * 0x1_0000_0000 + words[at];
 }
 
-export function setUint53(words: Uint32Array, at: number, value: number): void {
-  words[at] = value;
+/** Puts a number from 0 to 2^53−1 into the two words at `at`. */
+export function writeNumber(words: Uint32Array, at: number, value: number): void {
+  words[at] = value; // an array of words takes a number modulo 2^32
   words[at + 1] = value / 0x1_0000_0000;
 }

@@ -8,8 +8,8 @@
  * Sessions are listed in the order of their last use. What is remembered is bounded, in three
  * steps, each of which costs a client less than the next:
  *
- * 1. Past a first bound in bytes, only the newest result of a client keeps its `prevValue`.
- * 2. Past a second one, the clients that have been idle for longest lose first that `prevValue`,
+ * 1. Past a first bound in bytes, each new result of a client costs the one before its `prevValue`.
+ * 2. Past a second one, the clients that have been idle for longest lose first every `prevValue`,
  *    then their results, lowest sequence number first. A session's *floor* says up to where: what
  *    is at or below it is refused as stale, and so never applied twice.
  * 3. When there are too many clients, the one that has been idle for longest is forgotten whole.
@@ -56,31 +56,33 @@ export interface SessionState {
 export class Sessions {
   readonly #clients: Table;
   readonly #results: SessionResults;
+  readonly #encoder: ResultEncoder;
   readonly #sessionsMax: number;
   readonly #bytesSoftMax: number;
   readonly #bytesMax: number;
 
-  // Per session number, from 1: highest seq seen, seq applied last, floor.
+  // For each session, a number from 1: its state, see `SessionState`.
   readonly #top: Float64Array;
   readonly #latest: Float64Array;
   readonly #floor: Float64Array;
   readonly #byLastUse: LruList;
-  /** Session numbers that are free again; numbers above `#numbered` were never given out. */
-  readonly #free: number[] = [];
-  #numbered = 0;
-  /**
-   * Sessions older than `#shrinkNext` have no `prevValue` left; older than `#dropNext`, no results.
-   */
+  /** Numbers that are free again; those above `#numberMax` were never given out. */
+  readonly #freeNumbers: number[] = [];
+  #numberMax = 0;
+  // Where to go on making room: sessions with nothing left to give are passed over once only.
+  /** Sessions used before this one have no `prevValue` left; 0 if there are no sessions. */
   #shrinkNext = 0;
+  /** Sessions used before this one have no results left; 0 if there are no sessions. */
   #dropNext = 0;
   #evictions = 0;
   #drops = 0;
 
-  /** The session judged last, and where the result of that sequence number is or would be. */
+  // The write that was judged last: its session, and its row there, or the one it would get.
   #session = 0;
-  #place = 0;
-  readonly #number = new Uint8Array(4);
-  readonly #numberView = new DataView(this.#number.buffer);
+  #row = 0;
+  /** A session's number as the table of clients has it: 4 bytes, little-endian. */
+  readonly #numberBytes = new Uint8Array(4);
+  readonly #numberView = new DataView(this.#numberBytes.buffer);
 
   constructor(options: SessionsOptions) {
     this.#sessionsMax = options.sessionsMax ?? SESSIONS_MAX;
@@ -88,6 +90,7 @@ export class Sessions {
     this.#bytesMax = options.bytesMax ?? SESSION_BYTES_MAX;
     this.#clients = new Table(options);
     this.#results = new SessionResults(this.#sessionsMax, options.chunkBytes);
+    this.#encoder = new ResultEncoder(this.#results);
     this.#top = new Float64Array(this.#sessionsMax + 1);
     this.#latest = new Float64Array(this.#sessionsMax + 1);
     this.#floor = new Float64Array(this.#sessionsMax + 1);
@@ -104,7 +107,10 @@ export class Sessions {
     return this.#clients.liveBytes + this.#results.bytes;
   }
 
-  /** Bytes of memory that tables reserve for them, which depends on how they came about. */
+  /**
+   * Bytes of memory that tables reserve for them, which depends on how they came about. For tests:
+   * they hold it against what `admission.ts` keeps for sessions.
+   */
   get reservedBytes(): number {
     return this.#clients.reservedBytes + this.#results.reservedBytes;
   }
@@ -140,13 +146,13 @@ export class Sessions {
     return position === 0 ? 0 : this.#clients.valueUint32(position);
   }
 
-  /** What is to become of a write: `applied` says that it is new and may be. */
+  /** Decides what is to become of a write. `applied` says that it is new, and may be applied. */
   judge(session: number, seq: number, fingerprint: number): Outcome {
     if (seq <= this.#staleUpTo(session)) return Outcome.stale;
     this.#session = session;
-    this.#place = this.#results.search(session, seq);
-    if (!this.#results.has(session, this.#place, seq)) return Outcome.applied;
-    return this.#results.fingerprintOf(session, this.#place) === fingerprint
+    this.#row = this.#results.search(session, seq);
+    if (!this.#results.has(session, this.#row, seq)) return Outcome.applied;
+    return this.#results.fingerprintOf(session, this.#row) === fingerprint
       ? Outcome.duplicate
       : Outcome.mismatch;
   }
@@ -166,17 +172,17 @@ export class Sessions {
     const results = this.#results;
     if (seq > this.#top[session]) {
       this.#top[session] = seq;
-      this.#place -= this.#dropStale(session);
+      this.#row -= this.#dropStale(session);
     }
-    results.insert(session, this.#place, seq, logIndex, fingerprint);
+    results.insert(session, this.#row, seq, logIndex, fingerprint);
     const prevLength = prevPosition === 0 ? 0 : store.valueLength(prevPosition);
     if (prevLength > 0) {
-      const target = results.addPrevValue(session, this.#place, prevLength);
-      store.copyValue(prevPosition, target, results.prevOffsetOf(session, this.#place));
+      const target = results.addPrevValue(session, this.#row, prevLength);
+      store.copyValue(prevPosition, target, results.prevOffsetOf(session, this.#row));
     }
-    if (this.bytes > this.#bytesSoftMax) this.#shed(session);
+    if (this.bytes > this.#bytesSoftMax) this.#makeRoom(session);
     this.#latest[session] = seq;
-    results.settle();
+    results.reclaim();
   }
 
   /** Drops what has left the window. Returns how many results that were. */
@@ -190,8 +196,8 @@ export class Sessions {
   lastResult(outcome: Outcome): Result {
     return {
       outcome,
-      logIndex: this.#results.logIndexOf(this.#session, this.#place),
-      prevValue: this.#results.prevTextOf(this.#session, this.#place),
+      logIndex: this.#results.logIndexOf(this.#session, this.#row),
+      prevValue: this.#results.prevTextOf(this.#session, this.#row),
     };
   }
 
@@ -200,8 +206,8 @@ export class Sessions {
     return Math.max(this.#top[session] - SESSION_WINDOW, this.#floor[session]);
   }
 
-  /** Makes room beside the new result in `session`; the module's comment says how. */
-  #shed(session: number): void {
+  /** Makes room beside the new result of `session`, the one used last, as the module says. */
+  #makeRoom(session: number): void {
     this.#forgetPrevValue(session, this.#latest[session]);
     while (this.bytes > this.#bytesMax && this.#shrinkNext !== session) {
       this.#forgetPrevValues(this.#shrinkNext);
@@ -213,14 +219,14 @@ export class Sessions {
     }
   }
 
-  /** Shrinks the result of `seq`, if remembered, to what tells a duplicate from a new write. */
+  /** Takes the `prevValue` of the result of `seq`, if that is remembered. */
   #forgetPrevValue(session: number, seq: number): void {
     const row = this.#results.search(session, seq);
     if (this.#results.has(session, row, seq)) this.#results.forgetPrevValue(session, row);
   }
 
   #forgetPrevValues(session: number): void {
-    for (let row = this.#results.count(session) - 1; this.#results.wholeCount(session) > 0; row--) {
+    for (let row = this.#results.count(session) - 1; this.#results.valueCount(session) > 0; row--) {
       this.#results.forgetPrevValue(session, row);
     }
   }
@@ -229,7 +235,7 @@ export class Sessions {
   #dropLowest(session: number): void {
     this.#floor[session] = this.#results.seqOf(session, 0);
     this.#results.dropLowest(session, 1);
-    this.#results.fit(session);
+    this.#results.trim(session);
     this.#drops++;
   }
 
@@ -252,13 +258,12 @@ export class Sessions {
   }
 
   /**
-   * The results of a session, the one with the highest sequence number first, each in the form of
-   * `result_codec.ts`, in bytes that are valid until the next one is taken.
+   * The results of a session, the one with the lowest sequence number first, each in the form of
+   * `result_codec.ts`, in bytes that are valid until the next one of any session is taken.
    */
   *resultsOf(session: number): Generator<Uint8Array> {
-    const encoder = new ResultEncoder(this.#results);
-    for (let row = this.#results.count(session) - 1; row >= 0; row--) {
-      yield encoder.encode(session, row);
+    for (let row = 0; row < this.#results.count(session); row++) {
+      yield this.#encoder.encode(session, row);
     }
   }
 
@@ -284,14 +289,14 @@ export class Sessions {
     } else if (isForgotten) {
       results.markForgotten(session, row);
     }
-    results.settle();
+    results.reclaim();
   }
 
   /** Drops all results of a session: what its client has sent so far is refused as stale. */
   forgetResults(session: number): void {
     this.#results.dropLowest(session, this.#results.count(session));
-    this.#results.fit(session);
-    this.#results.settle();
+    this.#results.trim(session);
+    this.#results.reclaim();
     this.#floor[session] = this.#top[session];
   }
 
@@ -315,9 +320,9 @@ export class Sessions {
 
   #create(bytes: Uint8Array, start: number, end: number): number {
     if (this.size >= this.#sessionsMax) this.#evictOldest();
-    const session = this.#free.pop() ?? ++this.#numbered;
+    const session = this.#freeNumbers.pop() ?? ++this.#numberMax;
     this.#numberView.setUint32(0, session, true);
-    this.#clients.set(bytes, start, end, this.#number, 0, 4);
+    this.#clients.set(bytes, start, end, this.#numberBytes, 0, 4);
     this.#results.create(session, bytes, start, end);
     this.#top[session] = 0;
     this.#latest[session] = 0;
@@ -332,7 +337,7 @@ export class Sessions {
     this.#clients.delete(client, 0, this.#results.copyClient(session, client));
     this.#results.delete(session);
     this.#unlink(session);
-    this.#free.push(session);
+    this.#freeNumbers.push(session);
     this.#evictions++;
   }
 

@@ -39,7 +39,7 @@ export class Shard {
   }
 
   /**
-   * Applies the command that the log has at `index`. All that decides anything is decided here,
+   * Applies the command that the log has at `index`. Whatever there is to decide is decided here,
    * from the command, its index and the state, and from nothing else.
    */
   apply(command: CommandCursor, index: number): Outcome {

@@ -1,6 +1,9 @@
 /**
- * The format of a snapshot: all that a node holds after one record of its log, in one file, named
- * after the index of that record. It stands for every segment up to there.
+ * What a snapshot is in bytes, and how a shard becomes one and is loaded from it. No file is touched
+ * here: `snapshot_writer.ts` and `snapshot_scan.ts` do that.
+ *
+ * A snapshot is all that a node holds after one record of its log, in one file, named after the
+ * index of that record. It stands for every segment up to there.
  *
  *     ┌────────┬─────────┬─────────┬──────────┬──────────┬──────┐
  *     │ header │ entries │ entries │ sessions │ sessions │ seal │
@@ -11,7 +14,7 @@
  * of the segment after it says: its first index, the chain, log and node id. In frames, index and
  * number count items, from 1 in each snapshot. The chain runs from the header to the seal, and the
  * file ends with the seal: so a flipped bit, a cut and anything behind the end are known. A
- * snapshot is never torn: it gets its name only when it is durable and was read back. All that does
+ * snapshot is never torn: it gets its name only when it is durable and was read back. Whatever does
  * not fit is damage.
  *
  * Body of an *entries* frame, once per key (numbers are little-endian):
@@ -22,8 +25,8 @@
  * | k + v | key, value |
  *
  * Body of a *sessions* frame: sessions, the one that has been idle for longest first, so that they
- * come back in the order that decides which one is evicted. Each is followed by its results, which
- * may go on in the next frame.
+ * come back in the order that decides which one is evicted. Each is followed by its results, the
+ * lowest sequence number first, which may go on in the next frame.
  *
  * | size | session | result |
  * | --- | --- | --- |
@@ -48,17 +51,17 @@ import type { Table } from "./table.ts";
 export interface SnapshotTotals {
   readonly keys: number;
   readonly sessions: number;
-  /** Of the last batch before the snapshot, in milliseconds since 1970. */
+  /** Time of the last batch before the snapshot, in milliseconds since 1970. */
   readonly time: number;
   readonly evictions: number;
   readonly drops: number;
 }
 
-/** The body of a frame. `body` is valid until the next one is taken. */
+/** A frame to be written. `body` is valid until the next part is taken. */
 export interface SnapshotPart {
   readonly kind: FrameKind;
   readonly body: Uint8Array;
-  /** Number of items in it. */
+  /** Number of items in the body. */
   readonly count: number;
 }
 
@@ -100,7 +103,7 @@ class OpenPart {
 function* entryParts(store: Table): Generator<SnapshotPart> {
   const part = new OpenPart(FrameKind.entries);
   for (const entry of store.packedEntries()) {
-    part.body.bytes(entry); // an entry in the arena of the table and one in a frame are the same
+    part.body.bytes(entry); // in a frame it looks as it does in the table
     part.count++;
     if (part.isFull) yield part.take();
   }
@@ -180,14 +183,14 @@ export function* entryPlaces(body: Uint8Array): Generator<EntryPlace> {
 
 /** A session or a result in the body of a frame. */
 export interface SessionItem {
-  /** Null in a result, which belongs to the session before it. */
+  /** Null if this is a result; it belongs to the session before it. */
   readonly state: SessionState | null;
-  /** Where the client of a session is, or all of a result. */
+  /** The client of a session, or the whole of a result, is from here to `end`. */
   readonly start: number;
   readonly end: number;
 }
 
-/** What the body of a sessions frame has, in order. */
+/** The items in the body of a sessions frame, in order. */
 export function* sessionItems(body: Uint8Array): Generator<SessionItem> {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   for (let at = 0; at < body.length;) {
@@ -208,11 +211,12 @@ function decodeState(view: DataView, offset: number): SessionState {
   };
 }
 
-/** Fills an empty shard with what a snapshot has, part by part. */
+/** Loads a snapshot into an empty shard, part by part. */
 export class SnapshotLoader {
   readonly #shard: Shard;
-  /** To which the next result belongs; it may stand in the part before. */
+  /** Session of the next result: it may stand in the part before. 0 if none is known. */
   #session = 0;
+  /** Whether parts are missing, so that the totals cannot fit. */
   #isPartial = false;
 
   constructor(shard: Shard) {
@@ -229,7 +233,11 @@ export class SnapshotLoader {
     this.#isPartial = true;
   }
 
-  /** Returns the totals with the last part. @throws {Error} They are not what was loaded. */
+  /**
+   * Loads a part. Returns the totals with the last one, the seal; null before.
+   *
+   * @throws {Error} The totals are not what was loaded.
+   */
   load(kind: number, body: Uint8Array): SnapshotTotals | null {
     if (kind === FrameKind.entries) this.#loadEntries(body);
     else if (kind === FrameKind.sessions) this.#loadSessions(body);

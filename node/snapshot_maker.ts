@@ -1,7 +1,8 @@
 /**
- * Takes a snapshot from files that no longer change: the snapshot before and the sealed segments
- * after it, replayed by the same code that starts a node. The node that serves meanwhile is not
- * asked and not touched; all it has to do is to cut its log first.
+ * Takes a snapshot: reads the files that no longer change, which are the snapshot before and the
+ * sealed segments after it, replays them with the code that starts a node, and has the state
+ * written. The node that serves meanwhile is not asked and not touched; all it has to do is to cut
+ * its log first.
  *
  * @module
  */
@@ -19,7 +20,7 @@ export interface SnapshotMakerOptions extends SessionsOptions {
   readonly directory: string;
 }
 
-/** A state, and the header of the snapshot that stands for it: what comes next in the log. */
+/** A state, and the header of its snapshot, which says what comes next in the log. */
 interface MadeState {
   readonly replay: Replay;
   readonly header: FileHeader;
@@ -47,7 +48,7 @@ export class SnapshotMaker {
   async take(index: number): Promise<SnapshotInfo> {
     const { disk, directory } = this.#options;
     const last = this.#last;
-    this.#last = null; // it is about to change, and does not count before all went well
+    this.#last = null; // it is about to change, and is of use only if all goes well
     const made = await (last === null ? this.#fromDisk(index) : this.#from(last, index));
     const info = await writeSnapshot(disk, directory, made.header, made.replay);
     this.#last = made;
@@ -75,7 +76,7 @@ export class SnapshotMaker {
   }
 }
 
-/** What the segment after the last one that was read has to say, so the snapshot says it too. */
+/** The header of a snapshot says the same as that of the segment after it. */
 function headerAfter({ segments, lastIndex, logId, nodeId }: LogScan): FileHeader {
   return { firstIndex: lastIndex + 1, chain: segments[segments.length - 1].chain, logId, nodeId };
 }

@@ -1,6 +1,6 @@
 /**
- * Reads a snapshot from its first byte to its last and proves on the way that nothing is missing or
- * changed. It writes nothing.
+ * Reads the file of a snapshot from its first byte to its last and proves on the way that nothing is
+ * missing or changed: at a start, and before a new snapshot gets its name. It writes nothing.
  *
  * @module
  */
@@ -25,9 +25,9 @@ import { decodeTotals, type SnapshotTotals } from "./snapshot_format.ts";
 export interface SnapshotScan {
   readonly name: string;
   readonly sizeBytes: number;
-  /** Of the last record that is in it. */
+  /** Index of the last record that is in it. */
   readonly index: number;
-  /** To which the segment after it is chained. */
+  /** Checksum to which the segment after it is chained. */
   readonly chain: number;
   readonly logId: Uint8Array;
   readonly nodeId: string;

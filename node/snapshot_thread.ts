@@ -1,18 +1,18 @@
 /**
- * Has snapshots of a node taken in a thread of their own, on the real disk, so that the node's
- * event loop does not wait for it. The thread keeps its state, a second store, for the next
- * snapshot as long as one follows the other; after some time without any it is ended, and its
- * memory goes with it.
+ * Starts, asks and ends the thread in which a node on the real disk has its snapshots taken, so that
+ * its event loop does not wait for them. What runs in the thread is `snapshot_worker.ts`. The thread
+ * keeps its state, a second store, for the next snapshot as long as one follows the other; after
+ * some time without any it is ended, and its memory goes with it.
  *
  * @module
  */
 import { SNAPSHOT_THREAD_IDLE_MS } from "../lib/limits.ts";
 import type { SnapshotInfo } from "./log.ts";
 import type { SnapshotReply, SnapshotRequest } from "./snapshot_worker.ts";
-import type { TakeSnapshot } from "./snapshotter.ts";
+import type { TakeSnapshot } from "./snapshot_scheduler.ts";
 
 /** Takes snapshots of the data in `directory`, until the signal that comes with them is aborted. */
-export function inThread(directory: string): TakeSnapshot {
+export function snapshotInThread(directory: string): TakeSnapshot {
   let thread: SnapshotThread | null = null;
   return async (index, signal) => {
     signal.throwIfAborted();
@@ -29,7 +29,7 @@ class SnapshotThread {
   readonly #signal: AbortSignal;
   readonly #onAbort = () => this.#end(this.#signal.reason);
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Of the snapshot that is being taken, if any. */
+  /** Rejects the snapshot that is being taken, if there is one. */
   #reject: (reason: unknown) => void = () => {};
   hasEnded = false;
 

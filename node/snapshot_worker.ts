@@ -1,6 +1,6 @@
 /**
- * The worker that takes a node's snapshots, one at a time. Deno needs read permission for `node/`
- * and `lib/` to load it.
+ * What runs in the thread of `snapshot_thread.ts`: a snapshot maker on the real disk, which takes
+ * one snapshot at a time. Deno needs read permission for `node/` and `lib/` to load it.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import type { SnapshotInfo } from "./log.ts";
 import { realDisk } from "./real_disk.ts";
 import { SnapshotMaker } from "./snapshot_maker.ts";
 
-/** What the thread is told: always the same directory. */
+/** What the thread is told. It is always the same directory. */
 export interface SnapshotRequest {
   readonly directory: string;
   readonly index: number;
 }
 
-/** What it answers: what it wrote, or why it could not. */
+/** The answer: the snapshot that was written, or why there is none. */
 export type SnapshotReply = SnapshotInfo | { readonly error: string };
 
 let maker: SnapshotMaker | undefined;

@@ -1,5 +1,6 @@
 /**
- * Writes a snapshot under a temporary name, reads it back, and only then gives it its name.
+ * Writes the file of a snapshot: under a temporary name, which it loses only when the file is
+ * durable and was read back.
  *
  * @module
  */
@@ -20,7 +21,13 @@ import type { Replay } from "./replay.ts";
 import { partsOf, type SnapshotPart } from "./snapshot_format.ts";
 import { scanSnapshot } from "./snapshot_scan.ts";
 
-/** Writes the snapshot of a state, under a header that says which record comes next. */
+/**
+ * Writes the snapshot of a state, under a header that says which record comes next. A failure
+ * removes the temporary file.
+ *
+ * @throws {DamageError} What is read back is not what was written.
+ * @throws {Error} The disk failed, or is full.
+ */
 export async function writeSnapshot(
   disk: Disk,
   directory: string,

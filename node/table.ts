@@ -24,6 +24,7 @@
  */
 
 import type { ByteWriter } from "../lib/byte_writer.ts";
+import { decodeUtf8 } from "../lib/utf8.ts";
 import { Arena, type ArenaOwner, type Chunk, CHUNK_BYTES, NO_REFERENCE } from "./arena.ts";
 import { copyBytes } from "./copy_bytes.ts";
 import { halfSipHash13 } from "./half_sip_hash.ts";
@@ -39,14 +40,8 @@ export interface TableOptions {
   readonly chunkBytes?: number;
 }
 
-/** An entry as bytes of its own, copied out of the table. */
-export interface TableEntry {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-}
-
 /**
- * See the module's comment. Invariants, which {@linkcode Table.check} checks:
+ * A hash table over an arena. Invariants, which {@linkcode Table.check} checks:
  *
  * - Each pair of the index points at an entry of that hash, and a search for its key ends there.
  * - An entry of the arena is in use if and only if the index points at it.
@@ -173,7 +168,7 @@ export class Table {
     return true;
   }
 
-  /** Whether there was such an entry. */
+  /** Deletes an entry. Returns whether there was one. */
   delete(keyBytes: Uint8Array, start: number, end: number): boolean {
     const hash = halfSipHash13(this.#k0, this.#k1, keyBytes, start, end);
     const slot = this.#slotOfKey(hash, keyBytes, start, end);
@@ -201,7 +196,11 @@ export class Table {
   /** The value of the entry at `position`, which must be UTF-8, as text. */
   valueText(position: number): string {
     const start = this.#valueStart(position);
-    return this.#arena.chunkOf(position).textOf(start, start + this.valueLength(position));
+    return decodeUtf8(
+      this.#arena.chunkOf(position).bytes,
+      start,
+      start + this.valueLength(position),
+    );
   }
 
   /**
@@ -235,15 +234,6 @@ export class Table {
     const length = this.valueLength(position);
     if (length < 4) throw new RangeError(`Cannot read 4 bytes of a value: it has ${length} bytes`);
     return this.#arena.chunkOf(position).view.getUint32(this.#valueStart(position), true);
-  }
-
-  /** All entries, copied, in no order. The table must not change until the last one was taken. */
-  *entries(): Generator<TableEntry> {
-    for (const packed of this.packedEntries()) {
-      const keyEnd = HEADER_BYTES +
-        new DataView(packed.buffer, packed.byteOffset).getUint32(0, true);
-      yield { key: packed.slice(HEADER_BYTES, keyEnd), value: packed.slice(keyEnd) };
-    }
   }
 
   /**

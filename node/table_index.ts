@@ -8,10 +8,10 @@
 const SUB_TABLE_BITS = 10;
 /** Numbers in the smallest sub-table: 4 pairs. */
 const SUB_TABLE_LENGTH_MIN = 8;
-/** What a search returns when there is no such slot. */
+/** Returned by a search that finds no slot. */
 export const NO_SLOT = -1;
 
-/** Stands for every sub-table that nothing was ever put in: a table begins with one array. */
+/** Stands for every sub-table to which nothing was ever added, so that a new table is small. */
 const UNUSED = new Uint32Array(SUB_TABLE_LENGTH_MIN);
 
 /** The sub-tables. A slot is the place of a pair in its array; a pair of position 0 is empty. */

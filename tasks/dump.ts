@@ -8,6 +8,7 @@ import { ByteWriter } from "../lib/byte_writer.ts";
 import type { CommandCursor } from "../lib/command_codec.ts";
 import { CommandKind } from "../lib/key_value.ts";
 import { SESSION_WINDOW } from "../lib/limits.ts";
+import { decodeUtf8 } from "../lib/utf8.ts";
 import { batchTime, forEachCommand } from "../node/batch.ts";
 import { DamageError } from "../node/damage.ts";
 import { type DirectoryScan, scanDirectory, type ScanVisitor } from "../node/directory_scan.ts";
@@ -108,10 +109,10 @@ function recordOf(command: CommandCursor) {
   const isPut = command.kind === CommandKind.put;
   return {
     kind: isPut ? "put" : "delete",
-    client: textOf(bytes, clientStart, keyStart),
+    client: decodeUtf8(bytes, clientStart, keyStart),
     seq,
-    key: textOf(bytes, keyStart, valueStart),
-    value: isPut ? textOf(bytes, valueStart, end) : undefined,
+    key: decodeUtf8(bytes, keyStart, valueStart),
+    value: isPut ? decodeUtf8(bytes, valueStart, end) : undefined,
   };
 }
 
@@ -125,11 +126,14 @@ function snapshotPrinter(filter: Filter, lines: LineWriter): ScanVisitor {
     part(kind, body) {
       if (kind === FrameKind.entries) {
         for (const { keyStart, valueStart, end } of entryPlaces(body)) {
-          write({ key: textOf(body, keyStart, valueStart), value: textOf(body, valueStart, end) });
+          write({
+            key: decodeUtf8(body, keyStart, valueStart),
+            value: decodeUtf8(body, valueStart, end),
+          });
         }
       } else if (kind === FrameKind.sessions) {
         for (const { state, start, end } of sessionItems(body)) {
-          if (state !== null) client = textOf(body, start, end);
+          if (state !== null) client = decodeUtf8(body, start, end);
           if (state !== null) write({ client, top: state.top, floor: floorOf(state) });
           else write({ client, ...readableResult(body, start, end) });
         }
@@ -147,12 +151,6 @@ function floorOf({ top, floor }: { top: number; floor: number }): number {
 function passes(filter: Filter, { client, key }: { client?: string; key?: string }): boolean {
   return (filter.client === undefined || filter.client === client) &&
     (filter.key === undefined || filter.key === key);
-}
-
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-function textOf(bytes: Uint8Array, start: number, end: number): string {
-  return decoder.decode(bytes.subarray(start, end));
 }
 
 /**

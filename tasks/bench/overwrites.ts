@@ -14,7 +14,7 @@ import { SNAPSHOT_GROWTH_BYTES_MIN } from "../../lib/limits.ts";
 import type { Node } from "../../node/node.ts";
 import type { OpenedNode } from "../../node/open_node.ts";
 import { openRealNode } from "../../node/open_real_node.ts";
-import { inThread } from "../../node/snapshot_thread.ts";
+import { snapshotInThread } from "../../node/snapshot_thread.ts";
 import { keyOf, VALUE } from "./workload.ts";
 
 /** Writes that go together: one batch of the log. */
@@ -62,7 +62,11 @@ async function overwrite(
 }
 
 function open(directory: string): Promise<OpenedNode> {
-  return openRealNode({ directory, nodeId: "n1", snapshots: { take: inThread(directory) } });
+  return openRealNode({
+    directory,
+    nodeId: "n1",
+    snapshots: { take: snapshotInThread(directory) },
+  });
 }
 
 /** Whether the log is long, and no snapshot is about to make it short. */

@@ -40,7 +40,7 @@ export class LogRecord {
     return last === undefined ? 0 : last.firstIndex + last.count - 1;
   }
 
-  /** Of the state that all of them make, one after the other. */
+  /** Hash of the state that the durable batches make, one after the other. */
   stateHash(): string {
     const shard = new Shard({ ...SMALL, hashKey: [5, 6] });
     for (const { body, firstIndex } of this.durable) {

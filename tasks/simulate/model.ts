@@ -7,6 +7,7 @@
 import { CommandCursor } from "../../lib/command_codec.ts";
 import { type Command, CommandKind, Outcome, type Result } from "../../lib/key_value.ts";
 import { SESSION_WINDOW } from "../../lib/limits.ts";
+import { decodeUtf8 } from "../../lib/utf8.ts";
 import { BATCH_HEADER_BYTES } from "../../node/batch.ts";
 import { quote } from "../history/violation.ts";
 import type { RecordedBatch } from "./log_record.ts";
@@ -87,17 +88,15 @@ function formatResult({ outcome, logIndex, prevValue }: Result): string {
 
 function* commandsOf(body: Uint8Array): Generator<Command> {
   const cursor = new CommandCursor(body);
-  const text = (start: number, end: number) =>
-    new TextDecoder("utf-8", { ignoreBOM: true }).decode(body.subarray(start, end));
   for (let start = BATCH_HEADER_BYTES; start < body.length; start = cursor.end) {
     cursor.moveTo(start, body.length);
     const { kind, seq, clientStart, keyStart, valueStart, end } = cursor;
     yield {
       kind: kind as CommandKind,
-      client: text(clientStart, keyStart),
+      client: decodeUtf8(body, clientStart, keyStart),
       seq,
-      key: text(keyStart, valueStart),
-      value: text(valueStart, end),
+      key: decodeUtf8(body, keyStart, valueStart),
+      value: decodeUtf8(body, valueStart, end),
     };
   }
 }

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { MEMORY_BYTES_MAX, MEMORY_BYTES_MIN } from "../../lib/limits.ts";
 import { CommandKind, InsufficientStorageError, Outcome } from "../../lib/key_value.ts";
 import { defaultMemoryBytes, storeBytesMax } from "../../node/admission.ts";
-import { CHUNK_BYTES } from "../../node/arena.ts";
+import { CHUNK_BYTES, RESERVED_PER_USED_MAX, USED_PER_LIVE_MAX } from "../../node/arena.ts";
 import type { Node } from "../../node/node.ts";
 import { linkTo, MemoryNode } from "../memory_cluster.ts";
 
@@ -203,7 +203,8 @@ Deno.test("storeBytesMax() leaves room for sessions and garbage", () => {
 
 Deno.test("storeBytesMax() is never more than a table can address, garbage included", () => {
   const addressable = 2 ** 32 * 8 - 8 * CHUNK_BYTES;
-  assertLessOrEqual(storeBytesMax(MEMORY_BYTES_MAX) * (4 / 3) * (4 / 3), addressable);
+  const reserved = storeBytesMax(MEMORY_BYTES_MAX) * USED_PER_LIVE_MAX * RESERVED_PER_USED_MAX;
+  assertLessOrEqual(reserved, addressable);
 });
 
 Deno.test("defaultMemoryBytes() is shared out when many nodes run on one machine", () => {

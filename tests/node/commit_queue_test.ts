@@ -95,8 +95,8 @@ function setUp() {
   const growing = new Set<number>();
   const full = new InsufficientStorageError("Memory is full");
   const admission = {
-    passes: () => growing.size === 0,
-    refusalOf: ({ seq }: CommandCursor) => growing.has(seq) ? full : null,
+    beginBatch: () => growing.size === 0,
+    admit: ({ seq }: CommandCursor) => growing.has(seq) ? full : null,
   };
   const queue = new CommitQueue({
     log,
@@ -262,7 +262,8 @@ async function appliedPerTurn(
 
 Deno.test("CommitQueue applies a batch in turns if it is much work", async () => {
   assertEquals(await appliedPerTurn(setUp(), 256), [256]);
-  assertEquals(await appliedPerTurn(setUp(), 1300), [512, 512, 276]);
+  // Each has 23 bytes and counts as 2 KiB more.
+  assertEquals(await appliedPerTurn(setUp(), 1300), [507, 507, 286]);
   const key = "k".repeat(KEY_BYTES_MAX);
   assertEquals(await appliedPerTurn(setUp(), 40, key), [16, 16, 8]);
 });
@@ -388,6 +389,7 @@ Deno.test("CommitQueue refuses one write too many, and takes more when there is 
   let appended = log.nextAppend();
   const writes = Array.from({ length: WAITING_WRITES_MAX }, (_, i) => write(i + 1));
   assertThrows(() => queue.submit(() => {}, () => {}), UnavailableError, "Too much waits");
+  assertEquals(queue.refusedBusy, 1);
   await appended;
   writes.push(write(0xffff));
   appended = log.nextAppend();
@@ -407,6 +409,20 @@ Deno.test("CommitQueue.idle() resolves when all that was taken is answered", asy
   const idle = queue.idle().then(() => assertEquals(answered, true));
   log.makeDurable();
   await Promise.all([idle, written]);
+});
+
+Deno.test("Node counts the writes that it refuses because too much waits", async () => {
+  await using opened = await openSmallNode(new SimulatedDisk());
+  const { node } = opened;
+  const answers = await Promise.allSettled(
+    Array.from(
+      { length: WAITING_WRITES_MAX + 3 },
+      (_, i) =>
+        node.write({ kind: CommandKind.delete, client: "c", seq: i + 1, key: "k", value: "" }),
+    ),
+  );
+  assertEquals(answers.filter(({ status }) => status === "rejected").length, 3);
+  assertEquals(node.metrics().refused_busy_total, 3);
 });
 
 Deno.test("Node whose disk is full calls a write stale that may have been applied", async () => {

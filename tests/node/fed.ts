@@ -13,7 +13,7 @@ import { Shard } from "../../node/shard.ts";
 /** A shard that is fed commands as objects. */
 export class Fed {
   readonly shard: Shard;
-  /** Of the last command. */
+  /** Index of the last command. */
   index: number;
 
   /** A new shard, or one that has had `index` commands. */

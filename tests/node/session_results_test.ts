@@ -74,7 +74,7 @@ Deno.test("SessionResults does what sorted arrays do, for any changes in any ord
         results.dropLowest(session, 1);
         rows.shift();
       }
-      results.fit(session);
+      results.trim(session);
     },
     restart(session: number, rows: Row[]) {
       results.delete(session);
@@ -87,7 +87,7 @@ Deno.test("SessionResults does what sorted arrays do, for any changes in any ord
     const dice = random(1000);
     const change = dice === 0 ? "restart" : dice < 700 ? "insert" : dice < 850 ? "forget" : "drop";
     changes[change](session, model[session], step);
-    results.settle();
+    results.reclaim();
     if (step % 1000 > 0) continue;
     for (let session = 1; session <= SESSIONS; session++) {
       assertEquals(rowsOf(results, session), model[session], `session ${session}, step ${step}`);
@@ -142,7 +142,7 @@ Deno.test("SessionResults.bytes depends on what is remembered, not on how it cam
       if (seq > SESSION_WINDOW - count) shrunk.forgetPrevValue(1, shrunk.count(1) - 1);
     }
     shrunk.dropLowest(1, SESSION_WINDOW - count);
-    shrunk.fit(1);
+    shrunk.trim(1);
     assertEquals(shrunk.bytes, grown.bytes, `${count} results`);
     shrunk.check([1, 2, 3, 4, 5]);
   }
@@ -156,8 +156,8 @@ Deno.test("SessionResults.bytes counts what sessions hold, and no more", () => {
   }
   assert(results.bytes > before + SESSION_WINDOW * 100, `${results.bytes} bytes`);
   results.dropLowest(1, results.count(1));
-  results.fit(1);
-  results.settle();
+  results.trim(1);
+  results.reclaim();
   assertEquals(results.bytes, before);
   results.check([1, 2, 3, 4, 5]);
 });

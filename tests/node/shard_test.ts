@@ -2,6 +2,7 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import * as fc from "fast-check";
 import { type Command, CommandKind, Outcome, type Result } from "../../lib/key_value.ts";
 import { SESSION_WINDOW } from "../../lib/limits.ts";
+import { RESERVED_PER_USED_MAX, SLACK_CHUNKS_MAX, USED_PER_LIVE_MAX } from "../../node/arena.ts";
 import { Fed } from "./fed.ts";
 
 Deno.test("Shard.apply() answers a put with the value it overwrote, or nothing", () => {
@@ -169,7 +170,8 @@ Deno.test("Sessions takes little more memory than its bound, however windows shr
     for (let client = 0; client < 500; client++) {
       for (let seq = 1; seq <= 120; seq++) fed.put(`c${client}`, seq, "k", "");
       fed.put(`c${client}`, SESSION_WINDOW + 120 - left, "k", "");
-      const bound = bytesMax * 4 / 3 * 4 / 3 + 14 * chunkBytes;
+      const bound = bytesMax * USED_PER_LIVE_MAX * RESERVED_PER_USED_MAX +
+        2 * SLACK_CHUNKS_MAX * chunkBytes;
       assertLess(sessions.reservedBytes - emptyBytes, bound, `${left} left, client ${client}`);
     }
     fed.check();

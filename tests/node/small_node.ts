@@ -12,7 +12,7 @@ import { COMMAND_BYTES_MAX } from "../../lib/limits.ts";
 import { FileLog } from "../../node/file_log.ts";
 import { type OpenedNode, openNode } from "../../node/open_node.ts";
 import { SnapshotMaker } from "../../node/snapshot_maker.ts";
-import type { TakeSnapshot } from "../../node/snapshotter.ts";
+import type { TakeSnapshot } from "../../node/snapshot_scheduler.ts";
 import { until } from "../until.ts";
 import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 
@@ -25,7 +25,7 @@ export interface SmallNodeOptions {
   readonly growthBytesMin?: number;
   /** Default: 16 KiB. */
   readonly segmentBytes?: number;
-  /** Of what the id of a new log consists. Default: 7. */
+  /** The byte of which the id of a new log is made. Default: 7. */
   readonly id?: number;
 }
 

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { Outcome } from "../../lib/key_value.ts";
 import { DamageError } from "../../node/damage.ts";
+import type { OpenedNode } from "../../node/open_node.ts";
 import { segmentName, snapshotName } from "../../node/log_format.ts";
 import type { SnapshotInfo } from "../../node/log.ts";
 import { Replay } from "../../node/replay.ts";
@@ -114,6 +115,28 @@ Deno.test("Node goes on when a snapshot fails, says so, and tries again", async 
   await snapshots(opened, 2);
   const { snapshot_total, snapshot_failures_total } = opened.node.metrics();
   assertEquals([snapshot_total >= 1, snapshot_failures_total], [true, 1]);
+});
+
+Deno.test("Node lets its log grow by the size of a snapshot before it takes the next", async () => {
+  const disk = new SimulatedDisk();
+  const put = ({ node }: OpenedNode, i: number) =>
+    node.write({ ...writeOf(0), seq: i, key: `key ${i}`, value: "v".repeat(400) });
+  {
+    await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+    for (let i = 1; i <= 100; i++) await put(opened, i);
+  }
+  await using opened = await openSmallNode(disk);
+  await put(opened, 101); // the log is long enough already
+  await snapshots(opened, 1);
+  const { snapshot_bytes, snapshot_index, logged_bytes_total } = opened.node.metrics();
+  assertEquals(snapshot_index, 101);
+  const grownBytes = () => opened.log.bytesAppended - logged_bytes_total;
+  for (let i = 102; grownBytes() < snapshot_bytes; i++) {
+    const { snapshot_running, snapshot_total } = opened.node.metrics();
+    assertEquals([snapshot_running, snapshot_total], [0, 1], `grown by ${grownBytes()} bytes`);
+    await put(opened, i);
+  }
+  await snapshots(opened, 2);
 });
 
 Deno.test("Node says of no write that it was refused when its log cannot be cut", async () => {

@@ -48,7 +48,7 @@ Deno.test("dump says which records are in a snapshot, and prints it with --snaps
   const ofClient = await dump(data.path, "--snapshot", "--client", "client 1");
   assertEquals([ofClient.lines[0].client, ofClient.lines[0].floor], ["client 1", 0]);
   const { client, seq } = writeOf(1);
-  assertEquals(ofClient.lines.at(-1), { client, seq, logIndex: 2, prevValue: "" });
+  assertEquals(ofClient.lines[1], { client, seq, logIndex: 2, prevValue: "" });
 });
 
 Deno.test("dump says up to which sequence number of a client nothing is remembered", async () => {

@@ -132,7 +132,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "a write that is sent again is applied again",
     file: "node/sessions.ts",
-    find: "if (!this.#results.has(session, this.#place, seq)) return Outcome.applied;",
+    find: "if (!this.#results.has(session, this.#row, seq)) return Outcome.applied;",
     replace: "if (seq > 0) return Outcome.applied;",
     seeds: 60,
   },
@@ -153,7 +153,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "two writes under one seq are taken for one",
     file: "node/sessions.ts",
-    find: "return this.#results.fingerprintOf(session, this.#place) === fingerprint",
+    find: "return this.#results.fingerprintOf(session, this.#row) === fingerprint",
     replace: "return fingerprint >= 0",
     seeds: 60,
   },
@@ -196,7 +196,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: "segments are dropped before their snapshot is there",
-    file: "node/snapshotter.ts",
+    file: "node/snapshot_scheduler.ts",
     find: "const snapshot = await this.#options.take(index, signal);",
     replace: "await this.#log.drop({ index, sizeBytes: 0 }); " +
       "const snapshot = await this.#options.take(index, signal);",

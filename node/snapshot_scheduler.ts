@@ -1,6 +1,6 @@
 /**
- * Decides when a snapshot is taken, has it taken while the node goes on, and then lets the log drop
- * what it stands for.
+ * Decides when a node has a snapshot taken, and sees it through: the log is cut between two batches,
+ * the snapshot is taken while the node goes on, and the log drops what it stands for.
  *
  *     log grown enough ─▶ log.cut ─▶ take: snapshot of all before the cut ─▶ log.drop
  *       between batches                elsewhere, as long as it takes
@@ -20,7 +20,7 @@ import { type Log, LogRefusal, type SnapshotInfo } from "./log.ts";
  */
 export type TakeSnapshot = (index: number, signal: AbortSignal) => Promise<SnapshotInfo>;
 
-export interface SnapshotterOptions {
+export interface SnapshotSchedulerOptions {
   readonly log: Log;
   readonly take: TakeSnapshot;
   /** Told of each failure, in one line. */
@@ -29,27 +29,27 @@ export interface SnapshotterOptions {
   readonly growthBytesMin?: number;
 }
 
-/** See the module's own comment. */
-export class Snapshotter {
-  readonly #options: SnapshotterOptions;
+/** Has the snapshots of one node taken, one at a time. */
+export class SnapshotScheduler {
+  readonly #options: SnapshotSchedulerOptions;
   readonly #log: Log;
   readonly #growthBytesMin: number;
   readonly #stopping = new AbortController();
-  /** The one that is being taken. Never rejects. */
+  /** The snapshot that is being taken. Never rejects. */
   #running: Promise<void> | null = null;
-  /** Bytes that the log has to have appended before the next one is taken. */
-  #dueAtBytes: number;
+  /** Bytes that the log had appended when it was last cut, or could not be cut. */
+  #cutAtBytes: number;
   #taken = 0;
   #failures = 0;
 
-  constructor(options: SnapshotterOptions) {
+  constructor(options: SnapshotSchedulerOptions) {
     this.#options = options;
     this.#log = options.log;
     this.#growthBytesMin = options.growthBytesMin ?? SNAPSHOT_GROWTH_BYTES_MIN;
-    this.#dueAtBytes = this.#growthBytes() - this.#log.bytes;
+    this.#cutAtBytes = -this.#log.bytes; // what it begins with counts
   }
 
-  /** Whether one is being taken at this moment. */
+  /** Whether a snapshot is being taken. */
   get isRunning(): boolean {
     return this.#running !== null;
   }
@@ -71,8 +71,8 @@ export class Snapshotter {
    * @throws {Error} The log has failed.
    */
   betweenBatches(): Promise<void> | undefined {
-    if (this.#log.bytesAppended < this.#dueAtBytes || this.#running !== null) return;
-    return this.#begin();
+    const isDue = this.#log.bytesAppended - this.#cutAtBytes >= this.#growthBytes();
+    if (isDue && this.#running === null) return this.#begin();
   }
 
   /** Breaks off what is being taken. */
@@ -82,7 +82,7 @@ export class Snapshotter {
   }
 
   async #begin(): Promise<void> {
-    this.#dueAtBytes = this.#log.bytesAppended + this.#growthBytes();
+    this.#cutAtBytes = this.#log.bytesAppended;
     try {
       const index = await this.#log.cut();
       this.#running = this.#take(index).finally(() => this.#running = null);
@@ -103,7 +103,7 @@ export class Snapshotter {
     }
   }
 
-  /** A failure does not take the snapshot back: what it stands for is dropped with the next one. */
+  /** If this fails, the snapshot stays, and the log drops with the next one what is left. */
   async #drop(snapshot: SnapshotInfo, signal: AbortSignal): Promise<void> {
     try {
       await this.#log.drop(snapshot);
@@ -124,7 +124,7 @@ export class Snapshotter {
     );
   }
 
-  /** By how much the log has to grow: its size and that of the snapshot stay in proportion. */
+  /** Growth of the log, in bytes, that is due a snapshot: both stay in proportion. */
   #growthBytes(): number {
     return Math.max(this.#growthBytesMin, this.#log.snapshot?.sizeBytes ?? 0);
   }
