@@ -25,7 +25,7 @@ import {
   RESERVED_PER_USED_MAX,
   SLACK_CHUNKS_MAX,
   USED_PER_LIVE_MAX,
-} from "./arena.ts";
+} from "./store/arena.ts";
 import type { Shard } from "./shard.ts";
 
 /** Bytes that an arena reserves for each live byte, at worst: garbage, and ends of chunks. */

@@ -11,7 +11,7 @@
 import { getUint53 } from "../lib/byte_writer.ts";
 import { CommandCursor } from "../lib/command_codec.ts";
 import { errorMessage } from "../lib/error_message.ts";
-import { UnreadableRecordError } from "./damage.ts";
+import { UnreadableRecordError } from "./log/damage.ts";
 
 /** Bytes before the first command. */
 export const BATCH_HEADER_BYTES = 8;

@@ -22,7 +22,7 @@ import {
 } from "../lib/limits.ts";
 import type { Admission } from "./admission.ts";
 import { BATCH_HEADER_BYTES, forEachCommand } from "./batch.ts";
-import { type Log, LogRefusal } from "./log.ts";
+import { type Log, LogRefusal } from "./log/log.ts";
 
 /**
  * Gets the answer to one write, once: its result, or why there is none. If it returns a promise,

@@ -9,10 +9,10 @@ import { type CommandCursor, encodeCommand } from "../lib/command_codec.ts";
 import { type Command, CommandKind, Outcome, type Result, type Service } from "../lib/key_value.ts";
 import { Admission } from "./admission.ts";
 import { CommitQueue, type Reply } from "./commit_queue.ts";
-import type { Log } from "./log.ts";
+import type { Log } from "./log/log.ts";
 import type { Replay } from "./replay.ts";
 import type { Shard } from "./shard.ts";
-import { SnapshotScheduler, type SnapshotSchedulerOptions } from "./snapshot_scheduler.ts";
+import { SnapshotScheduler, type SnapshotSchedulerOptions } from "./snapshot/snapshot_scheduler.ts";
 import { stateHash } from "./state_hash.ts";
 
 export interface NodeOptions {

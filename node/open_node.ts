@@ -6,14 +6,14 @@
  * @module
  */
 import type { Clock } from "../lib/clock.ts";
-import { type DataDirectory, openDataDirectory, type ShardNumber } from "./data_directory.ts";
-import type { Disk } from "./disk.ts";
-import { FileLog, type FileLogOptions } from "./file_log.ts";
-import type { Log, LogVisitor } from "./log.ts";
+import { type DataDirectory, openDataDirectory, type ShardNumber } from "./log/data_directory.ts";
+import type { Disk } from "./disk/disk.ts";
+import { FileLog, type FileLogOptions } from "./log/file_log.ts";
+import type { Log, LogVisitor } from "./log/log.ts";
 import { Node } from "./node.ts";
 import { Replay } from "./replay.ts";
-import type { SessionsOptions } from "./sessions.ts";
-import type { SnapshotSchedulerOptions } from "./snapshot_scheduler.ts";
+import type { SessionsOptions } from "./sessions/sessions.ts";
+import type { SnapshotSchedulerOptions } from "./snapshot/snapshot_scheduler.ts";
 
 /** The bounds of what a node remembers. */
 export type ShardBounds = Omit<SessionsOptions, "hashKey">;

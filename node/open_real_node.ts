@@ -5,7 +5,7 @@
  */
 import { systemClock } from "../lib/clock.ts";
 import { type OpenedNode, openNode, type OpenNodeOptions } from "./open_node.ts";
-import { realDisk } from "./real_disk.ts";
+import { realDisk } from "./disk/real_disk.ts";
 
 /** As {@linkcode openNode}; what it reports goes to standard error. */
 export function openRealNode(

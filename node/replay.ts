@@ -5,11 +5,11 @@
  * @module
  */
 import { batchTime, forEachCommand } from "./batch.ts";
-import { UnreadableRecordError } from "./damage.ts";
-import type { LogVisitor } from "./log.ts";
-import type { SessionsOptions } from "./sessions.ts";
+import { UnreadableRecordError } from "./log/damage.ts";
+import type { LogVisitor } from "./log/log.ts";
+import type { SessionsOptions } from "./sessions/sessions.ts";
 import { Shard } from "./shard.ts";
-import { SnapshotLoader } from "./snapshot_format.ts";
+import { SnapshotLoader } from "./snapshot/snapshot_format.ts";
 
 /** Takes what a log has, and becomes the state after it. */
 export class Replay implements LogVisitor {

@@ -11,10 +11,10 @@ import { systemClock } from "../lib/clock.ts";
 import { formatAddress, type NodeConfig } from "../lib/config.ts";
 import { HttpServer } from "../lib/http_server.ts";
 import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
-import type { ShardNumber } from "./data_directory.ts";
+import type { ShardNumber } from "./log/data_directory.ts";
 import { LinkServer } from "./link_server.ts";
 import { openRealNode } from "./open_real_node.ts";
-import { snapshotInThread } from "./snapshot_thread.ts";
+import { snapshotInThread } from "./snapshot/snapshot_thread.ts";
 
 /** A node that serves. */
 export interface RunningNode {

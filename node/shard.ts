@@ -8,8 +8,8 @@ import { crc32 } from "node:zlib";
 import type { CommandCursor } from "../lib/command_codec.ts";
 import { ByteWriter } from "../lib/byte_writer.ts";
 import { CommandKind, Outcome, type Result } from "../lib/key_value.ts";
-import { Sessions, type SessionsOptions } from "./sessions.ts";
-import { entryBytes, Table } from "./table.ts";
+import { Sessions, type SessionsOptions } from "./sessions/sessions.ts";
+import { entryBytes, Table } from "./store/table.ts";
 
 /** Keys, values and sessions of one node. */
 export class Shard {

@@ -13,8 +13,8 @@
  */
 import { ByteWriter } from "../lib/byte_writer.ts";
 import { CLIENT_BYTES_MAX } from "../lib/limits.ts";
-import { halfSipHash13 } from "./half_sip_hash.ts";
-import type { Sessions } from "./sessions.ts";
+import { halfSipHash13 } from "./store/half_sip_hash.ts";
+import type { Sessions } from "./sessions/sessions.ts";
 import type { Shard } from "./shard.ts";
 
 /** Adds up 64 bits of hash per item, in two halves. */

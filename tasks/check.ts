@@ -5,11 +5,11 @@
  */
 
 import { basename } from "@std/path";
-import { checkDirectory, type CheckReport } from "../node/check.ts";
-import { isLocked } from "../node/data_directory.ts";
-import { isSnapshotName } from "../node/log_format.ts";
-import { realDisk } from "../node/real_disk.ts";
-import type { SnapshotScan } from "../node/snapshot_scan.ts";
+import { checkDirectory, type CheckReport } from "../node/repair/check.ts";
+import { isLocked } from "../node/log/data_directory.ts";
+import { isSnapshotName } from "../node/log/log_format.ts";
+import { realDisk } from "../node/disk/real_disk.ts";
+import type { SnapshotScan } from "../node/snapshot/snapshot_scan.ts";
 import { salvageCommand } from "./advised_commands.ts";
 import { describeNode, readBesideNode, requireDirectory } from "./node_data.ts";
 import { formatSize } from "./size.ts";

@@ -11,10 +11,10 @@
 
 import { join } from "@std/path";
 import { loadConfig, type NodeConfig } from "../lib/config.ts";
-import { DamageError } from "../node/damage.ts";
-import { checkMarker, isLocked, type Marker, MARKER_NAME } from "../node/data_directory.ts";
-import { isLogFileName } from "../node/directory_scan.ts";
-import { realDisk } from "../node/real_disk.ts";
+import { DamageError } from "../node/log/damage.ts";
+import { checkMarker, isLocked, type Marker, MARKER_NAME } from "../node/log/data_directory.ts";
+import { isLogFileName } from "../node/log/directory_scan.ts";
+import { realDisk } from "../node/disk/real_disk.ts";
 import { sizeOf } from "./node_data.ts";
 import { formatSize } from "./size.ts";
 import { ExitCode, Failure, isBug, parseArguments } from "./subcommand.ts";

@@ -10,12 +10,12 @@ import { CommandKind } from "../lib/key_value.ts";
 import { SESSION_WINDOW } from "../lib/limits.ts";
 import { decodeUtf8 } from "../lib/utf8.ts";
 import { batchTime, forEachCommand } from "../node/batch.ts";
-import { DamageError } from "../node/damage.ts";
-import { type DirectoryScan, scanDirectory, type ScanVisitor } from "../node/directory_scan.ts";
-import { FrameKind } from "../node/log_format.ts";
-import { realDisk } from "../node/real_disk.ts";
-import { readableResult } from "../node/result_codec.ts";
-import { entryPlaces, sessionItems } from "../node/snapshot_format.ts";
+import { DamageError } from "../node/log/damage.ts";
+import { type DirectoryScan, scanDirectory, type ScanVisitor } from "../node/log/directory_scan.ts";
+import { FrameKind } from "../node/log/log_format.ts";
+import { realDisk } from "../node/disk/real_disk.ts";
+import { readableResult } from "../node/sessions/result_codec.ts";
+import { entryPlaces, sessionItems } from "../node/snapshot/snapshot_format.ts";
 import { readBesideNode, requireDirectory } from "./node_data.ts";
 import { ExitCode, Failure, misuse, parseArguments, parseNumber } from "./subcommand.ts";
 

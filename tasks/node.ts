@@ -5,8 +5,8 @@
  */
 
 import { type ClusterConfig, formatAddress, loadConfig, type NodeConfig } from "../lib/config.ts";
-import { DamageError } from "../node/damage.ts";
-import { type ShardNumber, WrongDirectoryError } from "../node/data_directory.ts";
+import { DamageError } from "../node/log/damage.ts";
+import { type ShardNumber, WrongDirectoryError } from "../node/log/data_directory.ts";
 import { type RunningNode, startNode } from "../node/server.ts";
 import { checkCommand } from "./advised_commands.ts";
 import { parseMemoryMax } from "./memory_max.ts";

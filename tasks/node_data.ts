@@ -5,10 +5,10 @@
  */
 
 import { join } from "@std/path";
-import { checkDirectory } from "../node/check.ts";
-import { DamageError } from "../node/damage.ts";
-import { isLocked, type ShardNumber } from "../node/data_directory.ts";
-import { realDisk } from "../node/real_disk.ts";
+import { checkDirectory } from "../node/repair/check.ts";
+import { DamageError } from "../node/log/damage.ts";
+import { isLocked, type ShardNumber } from "../node/log/data_directory.ts";
+import { realDisk } from "../node/disk/real_disk.ts";
 import { Failure } from "./subcommand.ts";
 
 /** @throws {Failure} `path` is not a directory. */

@@ -6,10 +6,10 @@
 
 import { systemClock } from "../lib/clock.ts";
 import { isWithin } from "../lib/is_within.ts";
-import { DamageError } from "../node/damage.ts";
-import { isLocked } from "../node/data_directory.ts";
-import { realDisk } from "../node/real_disk.ts";
-import { salvage, type SalvageReport } from "../node/salvage.ts";
+import { DamageError } from "../node/log/damage.ts";
+import { isLocked } from "../node/log/data_directory.ts";
+import { realDisk } from "../node/disk/real_disk.ts";
+import { salvage, type SalvageReport } from "../node/repair/salvage.ts";
 import { describeNode, requireDirectory } from "./node_data.ts";
 import { realPathOf } from "./real_path.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 import { type Clock, systemClock } from "../lib/clock.ts";
-import { FileLog } from "../node/file_log.ts";
+import { FileLog } from "../node/log/file_log.ts";
 import { LinkServer } from "../node/link_server.ts";
 import { Node } from "../node/node.ts";
 import { Replay } from "../node/replay.ts";

@@ -14,7 +14,7 @@ import { SNAPSHOT_GROWTH_BYTES_MIN } from "../../lib/limits.ts";
 import type { Node } from "../../node/node.ts";
 import type { OpenedNode } from "../../node/open_node.ts";
 import { openRealNode } from "../../node/open_real_node.ts";
-import { snapshotInThread } from "../../node/snapshot_thread.ts";
+import { snapshotInThread } from "../../node/snapshot/snapshot_thread.ts";
 import { keyOf, VALUE } from "./workload.ts";
 
 /** Writes that go together: one batch of the log. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { SECTOR_BYTES } from "../../node/log_format.ts";
+import { SECTOR_BYTES } from "../../node/log/log_format.ts";
 import type { Random } from "../random.ts";
 import { deviceError, type DiskCall, noSpace, type SimulatedDisk } from "./simulated_disk.ts";
 import type { CrashMode } from "./simulated_node.ts";

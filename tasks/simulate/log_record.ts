@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { FileLog, type FileLogOptions } from "../../node/file_log.ts";
+import { FileLog, type FileLogOptions } from "../../node/log/file_log.ts";
 import { batchTime, forEachCommand } from "../../node/batch.ts";
-import { type BatchVisitor, type Log, LogRefusal, type LogVisitor } from "../../node/log.ts";
+import { type BatchVisitor, type Log, LogRefusal, type LogVisitor } from "../../node/log/log.ts";
 import type { ShardBounds } from "../../node/open_node.ts";
 import { Shard } from "../../node/shard.ts";
 import { stateHash } from "../../node/state_hash.ts";

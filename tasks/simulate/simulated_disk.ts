@@ -14,8 +14,8 @@
  * @module
  */
 import { basename, dirname } from "@std/path";
-import type { Disk, DiskFile, OpenMode } from "../../node/disk.ts";
-import { SECTOR_BYTES } from "../../node/log_format.ts";
+import type { Disk, DiskFile, OpenMode } from "../../node/disk/disk.ts";
+import { SECTOR_BYTES } from "../../node/log/log_format.ts";
 
 /** Says of each unsynced sector whether it reached the disk. */
 export type Survives = (file: string, sector: number) => boolean;

@@ -6,10 +6,10 @@
  */
 import { createHandler, type Handler } from "../../lib/api.ts";
 import type { Duplex } from "../../lib/wire.ts";
-import { DamageError } from "../../node/damage.ts";
+import { DamageError } from "../../node/log/damage.ts";
 import { LinkServer } from "../../node/link_server.ts";
 import { type OpenedNode, openNode } from "../../node/open_node.ts";
-import { SnapshotMaker } from "../../node/snapshot_maker.ts";
+import { SnapshotMaker } from "../../node/snapshot/snapshot_maker.ts";
 import type { Random } from "../random.ts";
 import { DiskFaults } from "./disk_faults.ts";
 import { LogRecord, openRecordedLog, SMALL } from "./log_record.ts";

@@ -6,8 +6,8 @@
  */
 
 import type { ClusterConfig } from "../../lib/config.ts";
-import { makeDataDirectory } from "../../node/data_directory.ts";
-import { realDisk } from "../../node/real_disk.ts";
+import { makeDataDirectory } from "../../node/log/data_directory.ts";
+import { realDisk } from "../../node/disk/real_disk.ts";
 import { isBug } from "../subcommand.ts";
 
 /**

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { MEMORY_BYTES_MAX, MEMORY_BYTES_MIN } from "../../lib/limits.ts";
 import { CommandKind, InsufficientStorageError, Outcome } from "../../lib/key_value.ts";
 import { defaultMemoryBytes, storeBytesMax } from "../../node/admission.ts";
-import { CHUNK_BYTES, RESERVED_PER_USED_MAX, USED_PER_LIVE_MAX } from "../../node/arena.ts";
+import { CHUNK_BYTES, RESERVED_PER_USED_MAX, USED_PER_LIVE_MAX } from "../../node/store/arena.ts";
 import type { Node } from "../../node/node.ts";
 import { linkTo, MemoryNode } from "../memory_cluster.ts";
 

@@ -19,7 +19,7 @@ import {
 } from "../../lib/limits.ts";
 import { batchTime } from "../../node/batch.ts";
 import { CommitQueue } from "../../node/commit_queue.ts";
-import { type Log, LogRefusal } from "../../node/log.ts";
+import { type Log, LogRefusal } from "../../node/log/log.ts";
 import { ManualClock } from "../manual_clock.ts";
 import { noSpace, SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 import { openSmallNode } from "./small_node.ts";

@@ -7,7 +7,7 @@
 import { ByteWriter } from "../../lib/byte_writer.ts";
 import { CommandCursor, encodeCommand } from "../../lib/command_codec.ts";
 import { type Command, CommandKind, type Result } from "../../lib/key_value.ts";
-import type { SessionsOptions } from "../../node/sessions.ts";
+import type { SessionsOptions } from "../../node/sessions/sessions.ts";
 import { Shard } from "../../node/shard.ts";
 
 /** A shard that is fed commands as objects. */

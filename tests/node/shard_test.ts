@@ -2,7 +2,11 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import * as fc from "fast-check";
 import { type Command, CommandKind, Outcome, type Result } from "../../lib/key_value.ts";
 import { SESSION_WINDOW } from "../../lib/limits.ts";
-import { RESERVED_PER_USED_MAX, SLACK_CHUNKS_MAX, USED_PER_LIVE_MAX } from "../../node/arena.ts";
+import {
+  RESERVED_PER_USED_MAX,
+  SLACK_CHUNKS_MAX,
+  USED_PER_LIVE_MAX,
+} from "../../node/store/arena.ts";
 import { Fed } from "./fed.ts";
 
 Deno.test("Shard.apply() answers a put with the value it overwrote, or nothing", () => {

@@ -9,10 +9,10 @@ import { ByteWriter } from "../../lib/byte_writer.ts";
 import { encodeCommand } from "../../lib/command_codec.ts";
 import { type Command, CommandKind } from "../../lib/key_value.ts";
 import { COMMAND_BYTES_MAX } from "../../lib/limits.ts";
-import { FileLog } from "../../node/file_log.ts";
+import { FileLog } from "../../node/log/file_log.ts";
 import { type OpenedNode, openNode } from "../../node/open_node.ts";
-import { SnapshotMaker } from "../../node/snapshot_maker.ts";
-import type { TakeSnapshot } from "../../node/snapshot_scheduler.ts";
+import { SnapshotMaker } from "../../node/snapshot/snapshot_maker.ts";
+import type { TakeSnapshot } from "../../node/snapshot/snapshot_scheduler.ts";
 import { until } from "../until.ts";
 import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 

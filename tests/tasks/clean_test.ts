@@ -2,9 +2,9 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { exists } from "@std/fs";
 import { join } from "@std/path";
 import { systemClock } from "../../lib/clock.ts";
-import { MARKER_NAME, openDataDirectory } from "../../node/data_directory.ts";
-import { segmentName, snapshotName } from "../../node/log_format.ts";
-import { realDisk } from "../../node/real_disk.ts";
+import { MARKER_NAME, openDataDirectory } from "../../node/log/data_directory.ts";
+import { segmentName, snapshotName } from "../../node/log/log_format.ts";
+import { realDisk } from "../../node/disk/real_disk.ts";
 import { startMain, type StartOptions, temporaryDirectory, writeFreeConfig } from "../process.ts";
 
 const [LOG, NEXT_LOG, SNAPSHOT] = [segmentName(1), segmentName(15), snapshotName(14)];

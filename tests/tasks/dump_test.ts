@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
-import { segmentName } from "../../node/log_format.ts";
+import { segmentName } from "../../node/log/log_format.ts";
 import { writeOf } from "../node/small_node.ts";
 import { startMain } from "../process.ts";
 import { writtenDirectory } from "./written_directory.ts";

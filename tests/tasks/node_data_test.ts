@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
-import { DamageError } from "../../node/damage.ts";
-import { scanDirectory } from "../../node/directory_scan.ts";
-import { segmentName } from "../../node/log_format.ts";
-import { realDisk } from "../../node/real_disk.ts";
+import { DamageError } from "../../node/log/damage.ts";
+import { scanDirectory } from "../../node/log/directory_scan.ts";
+import { segmentName } from "../../node/log/log_format.ts";
+import { realDisk } from "../../node/disk/real_disk.ts";
 import { readBesideNode } from "../../tasks/node_data.ts";
 import { Failure } from "../../tasks/subcommand.ts";
 import { writtenDirectory } from "./written_directory.ts";

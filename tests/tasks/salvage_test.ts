@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
-import { segmentName, snapshotName } from "../../node/log_format.ts";
+import { segmentName, snapshotName } from "../../node/log/log_format.ts";
 import { salvageCommand } from "../../tasks/advised_commands.ts";
 import { startMain, temporaryDirectory } from "../process.ts";
 import { writtenDirectory } from "./written_directory.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import type { DiskFile } from "../../../node/disk.ts";
-import { SECTOR_BYTES } from "../../../node/log_format.ts";
+import type { DiskFile } from "../../../node/disk/disk.ts";
+import { SECTOR_BYTES } from "../../../node/log/log_format.ts";
 import { SimulatedDisk } from "../../../tasks/simulate/simulated_disk.ts";
 
 const PATH = "n1/file";

@@ -1,0 +1,105 @@
+/**
+ * Looks at a node's data directory without changing it: what it holds, and the first damage.
+ *
+ * @module
+ */
+import { DamageError } from "../log/damage.ts";
+import { checkMarker, isLocked, type Marker, type ShardNumber } from "../log/data_directory.ts";
+import type { Disk } from "../disk/disk.ts";
+import {
+  type DirectoryScan,
+  missingLog,
+  scanDirectory,
+  type ScanVisitor,
+} from "../log/directory_scan.ts";
+import type { SegmentScan } from "../log/log_scan.ts";
+import { Replay } from "../replay.ts";
+import type { SnapshotScan } from "../snapshot/snapshot_scan.ts";
+
+/** What a data directory holds, up to the first damage that a node would not start with. */
+export interface CheckReport {
+  /** `null` if the directory was used by no node yet, or the damage comes before it is known. */
+  readonly nodeId: string | null;
+  /** Which one of the cluster it is; `null` if the marker does not say. */
+  readonly shard: ShardNumber | null;
+  /** The one that the log begins with; `null` if it begins with record 1. */
+  readonly snapshot: SnapshotScan | null;
+  /** What is wrong with newer snapshots, instead of which a node would use `snapshot`. */
+  readonly passedOver: readonly DamageError[];
+  /** The segments that are whole, from the snapshot on. */
+  readonly segments: readonly SegmentScan[];
+  /** Records read from the segments. */
+  readonly records: number;
+  /** What the node would have after these records. */
+  readonly keys: number;
+  readonly sessions: number;
+  /** Files that the next start removes. */
+  readonly leftovers: readonly string[];
+  readonly damage: DamageError | null;
+}
+
+/**
+ * Reads all of `directory`. Damage is reported, not thrown.
+ *
+ * Beside a node, a file may change or go while it is read, and then look damaged: there, damage is
+ * what two readings find alike.
+ */
+export async function checkDirectory(disk: Disk, directory: string): Promise<CheckReport> {
+  for (let before = "";;) {
+    const wasInUse = await isLocked(disk, directory);
+    const report = await readReport(disk, directory);
+    const damages = [...report.passedOver, report.damage].join("\n");
+    if (damages === "" || damages === before) return report;
+    if (!wasInUse && !await isLocked(disk, directory)) return report;
+    before = damages;
+  }
+}
+
+async function readReport(disk: Disk, directory: string): Promise<CheckReport> {
+  const replay = new Replay({ hashKey: [0, 0] });
+  const found = { snapshot: null as SnapshotScan | null, segments: [] as SegmentScan[] };
+  const visitor: ScanVisitor = {
+    part: replay.part,
+    batch: replay.batch,
+    snapshot: (snapshot) => found.snapshot = snapshot,
+    segment: (segment) => found.segments.push(segment),
+  };
+  let marker: Marker | null = null;
+  let scan: DirectoryScan | null = null;
+  let damage: DamageError | null = null;
+  try {
+    marker = await checkMarker(disk, directory);
+    scan = await scanDataOf(marker, disk, directory, visitor);
+  } catch (error) {
+    if (!(error instanceof DamageError)) throw error;
+    damage = error;
+  }
+  const { records, shard: { store, sessions } } = replay;
+  return {
+    nodeId: scan?.nodeId ?? marker?.nodeId ?? null,
+    shard: marker?.shard ?? null,
+    ...found,
+    passedOver: scan?.passedOver ?? [],
+    records,
+    keys: store.size,
+    sessions: sessions.size,
+    leftovers: scan === null ? [] : [...scan.leftovers, ...scan.covered],
+    damage,
+  };
+}
+
+/** Reads the data that the marker stands for; null if there is neither data nor a marker. */
+async function scanDataOf(
+  marker: Marker | null,
+  disk: Disk,
+  directory: string,
+  visitor: ScanVisitor,
+): Promise<DirectoryScan | null> {
+  const scan = await scanDirectory(disk, directory, visitor);
+  if (scan === null && marker !== null) throw missingLog(directory);
+  const nodeId = marker?.nodeId ?? null;
+  if (scan !== null && nodeId !== null && scan.nodeId !== nodeId) {
+    throw new DamageError(directory, 0, `log is of node "${scan.nodeId}", marker of "${nodeId}"`);
+  }
+  return scan;
+}
