@@ -25,6 +25,8 @@ export interface OpenNodeOptions {
   readonly nodeId: string;
   /** Default: whichever the directory holds. */
   readonly shard?: ShardNumber;
+  /** Whether a log must be there, see `data_directory.ts`. Default: no. */
+  readonly mustExist?: boolean;
   /** Fills an array with random bytes and returns it. */
   readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => Uint8Array;
   /** Bytes that the store may hold, see `admission.ts`. Default: no bound. */
@@ -53,10 +55,10 @@ export interface OpenedNode extends AsyncDisposable {
  * @throws {Error} The directory is locked by another process, or cannot be used.
  */
 export async function openNode(options: OpenNodeOptions): Promise<OpenedNode> {
-  const { disk, clock, nodeId, shard, storeBytesMax, report, snapshots } = options;
+  const { disk, clock, nodeId, shard, mustExist, storeBytesMax, report, snapshots } = options;
   await using resources = new AsyncDisposableStack();
   const directory = resources.use(
-    await openDataDirectory(disk, options.directory, nodeId, { shard, clock, report }),
+    await openDataDirectory(disk, options.directory, nodeId, { mustExist, shard, clock, report }),
   );
   const replay = new Replay({ ...options.bounds, hashKey: randomHashKey(options) });
   const log = await openLog(options, directory, replay);

@@ -11,7 +11,7 @@ import { realDisk } from "./disk/real_disk.ts";
 export function openRealNode(
   options: Pick<
     OpenNodeOptions,
-    "directory" | "nodeId" | "shard" | "storeBytesMax" | "snapshots"
+    "directory" | "nodeId" | "shard" | "mustExist" | "storeBytesMax" | "snapshots"
   >,
 ): Promise<OpenedNode> {
   return openNode({

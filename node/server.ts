@@ -33,6 +33,8 @@ export interface RunningNode {
 export interface StartNodeOptions {
   /** Which one of the cluster the node is. Default: whichever its directory holds. */
   readonly shard?: ShardNumber;
+  /** Whether its data must be there: it is not started without. Default: no. */
+  readonly mustExist?: boolean;
   /** Bytes that store and sessions may take. Default: 3/4 of the heap limit of V8. */
   readonly memoryBytes?: number;
 }
@@ -55,6 +57,7 @@ export async function startNode(
       directory: config.data,
       nodeId: config.id,
       shard: options.shard,
+      mustExist: options.mustExist,
       storeBytesMax: storeBytesMax(options.memoryBytes ?? defaultMemoryBytes()),
       snapshots: { take: snapshotInThread(config.data) },
     }),

@@ -12,6 +12,7 @@ import { defaultMemoryBytes } from "../node/admission.ts";
 import { parseMemoryMax } from "./memory_max.ts";
 import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
 import { formatInvitation, formatNodes, prefixer } from "./supervise/cluster_view.ts";
+import { checkData } from "./supervise/data_check.ts";
 import { checkDirectories } from "./supervise/directory_check.ts";
 import { lockDirectories } from "./supervise/directory_lock.ts";
 import { makeDataDirectories } from "./supervise/make_data_directories.ts";
@@ -81,6 +82,7 @@ async function superviseUntil(
     onLine: (program, line) => console.log(prefix(program.name, line)),
     say,
   });
+  for (const line of await checkData(config)) say(line);
   const isUp = await Promise.race([supervisor.start().then(() => true), stop]);
   if (isUp) showCluster(config, supervisor);
   await stop;

@@ -6,10 +6,11 @@
 
 import { type ClusterConfig, formatAddress, loadConfig, type NodeConfig } from "../lib/config.ts";
 import { DamageError } from "../node/log/damage.ts";
-import { type ShardNumber, WrongDirectoryError } from "../node/log/data_directory.ts";
+import { WrongDirectoryError } from "../node/log/data_directory.ts";
 import { type RunningNode, startNode } from "../node/server.ts";
 import { checkCommand } from "./advised_commands.ts";
 import { parseMemoryMax } from "./memory_max.ts";
+import { shardOf } from "./shard_number.ts";
 import { ExitCode, Failure, isBug, misuse, notCapable, parseArguments } from "./subcommand.ts";
 import { whyNotListening } from "./supervise/port_check.ts";
 import { formatReadyLine } from "./supervise/ready_line.ts";
@@ -17,7 +18,8 @@ import { endOfInput, stopSignal } from "./supervise/stop_request.ts";
 
 export const name = "node";
 export const summary = "Run one node of the cluster";
-export const help = `Usage: main.ts node --id ID [--config FILE] [--memory-max SIZE] [--supervised]
+export const help =
+  `Usage: main.ts node --id ID [--config FILE] [--memory-max SIZE] [--must-exist] [--supervised]
 
 Replays the log of a node, serves its keys, and prints one "listening" line when it does. SIGTERM,
 SIGINT (Ctrl-C) and SIGHUP stop it once everything that it accepted is durable and answered.
@@ -26,6 +28,7 @@ SIGINT (Ctrl-C) and SIGHUP stop it once everything that it accepted is durable a
   --config FILE      The cluster, in JSON, or the JSON itself; default: six nodes n1 to n6
   --memory-max SIZE  What store and sessions may take, such as 4GiB; a write that would pass it is
                      refused with 507; default: 3/4 of the heap limit of V8
+  --must-exist       Do not start without data: it has been there before
   --supervised       Stop also when standard input ends: the supervisor holds it open
 
 Exit codes: 0 stopped as asked, 1 failed, 2 misuse, or data of another node or another shard of the
@@ -33,16 +36,22 @@ cluster, 3 damaged data.`;
 
 export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, {
-    flags: { id: "text", config: "text", "memory-max": "text", supervised: "switch" },
+    flags: {
+      id: "text",
+      config: "text",
+      "memory-max": "text",
+      "must-exist": "switch",
+      supervised: "switch",
+    },
   });
   const memoryBytes = parseMemoryMax(flags["memory-max"]);
   const cluster = await loadConfig(flags.config);
   const config = findNode(cluster, flags.id);
-  const shard = shardOf(cluster, config);
+  const options = { shard: shardOf(cluster, config), mustExist: flags["must-exist"], memoryBytes };
   const stop = flags.supervised ? Promise.race([stopSignal(), endOfInput()]) : stopSignal();
   try {
     // A replay that is under way when the node is to stop has accepted nothing: it is left there.
-    const node = await Promise.race([startNode(config, { shard, memoryBytes }), stop]);
+    const node = await Promise.race([startNode(config, options), stop]);
     if (node) await serve(node, config, stop);
   } catch (error) {
     throw explain(error, config, flags.supervised);
@@ -56,11 +65,6 @@ function findNode(config: ClusterConfig, id: string | undefined): NodeConfig {
   const node = config.nodes.find((node) => node.id === id);
   if (node === undefined) throw misuse(`Unknown node "${id}", expected one of ${ids}`);
   return node;
-}
-
-/** Its place in the config, which decides which keys it owns. */
-function shardOf({ nodes }: ClusterConfig, node: NodeConfig): ShardNumber {
-  return `${nodes.indexOf(node) + 1} of ${nodes.length}`;
 }
 
 async function serve(node: RunningNode, config: NodeConfig, stop: Promise<void>): Promise<void> {

@@ -39,6 +39,8 @@ export class WrongDirectoryError extends Error {
 }
 
 export interface OpenDataDirectoryOptions {
+  /** Whether a log must be there: without it nothing is created. Default: no. */
+  readonly mustExist?: boolean;
   /** Default: whichever the directory holds. */
   readonly shard?: ShardNumber | null;
   readonly clock: Clock;
@@ -57,7 +59,7 @@ export interface DataDirectory extends Disposable {
 /**
  * Creates the directory if it is missing, and takes it for this process.
  *
- * @throws {DamageError} The marker is not what was written.
+ * @throws {DamageError} The marker is not what was written, or missing although it must exist.
  * @throws {WrongDirectoryError} It belongs to another node, or holds another shard.
  * @throws {Error} Another process has it.
  */
@@ -65,8 +67,9 @@ export async function openDataDirectory(
   disk: Disk,
   directory: string,
   nodeId: string,
-  { shard, clock, report }: OpenDataDirectoryOptions,
+  { mustExist = false, shard, clock, report }: OpenDataDirectoryOptions,
 ): Promise<DataDirectory> {
+  if (mustExist && await checkMarker(disk, directory) === null) throw missingData(directory);
   await makeDataDirectory(disk, directory, report);
   const path = join(directory, MARKER_NAME);
   // Never emptied: until it is locked here, another process may be marking it.
@@ -76,18 +79,8 @@ export async function openDataDirectory(
       throw new Error(`Cannot use "${directory}": another process has locked it`);
     }
     const marker = await readMarker(file, path);
-    const held = { nodeId: marker?.nodeId ?? nodeId, shard: marker?.shard ?? shard ?? null };
-    if (held.nodeId !== nodeId) {
-      throw new WrongDirectoryError(
-        `Cannot use "${directory}": it belongs to node "${held.nodeId}", expected "${nodeId}"`,
-      );
-    }
-    if (shard && held.shard !== shard) {
-      throw new WrongDirectoryError(
-        `Cannot use "${directory}": it holds shard ${held.shard}, and by the config node ` +
-          `"${nodeId}" is shard ${shard}; put the number and order of the nodes back as they were`,
-      );
-    }
+    requireOwner(directory, marker, nodeId, shard);
+    const held = { nodeId, shard: marker?.shard ?? shard ?? null };
     return {
       existing: marker !== null,
       // Again at every start: a marker that was only read may not be durable, after a failed sync.
@@ -102,6 +95,37 @@ export async function openDataDirectory(
     file.close();
     throw error;
   }
+}
+
+/**
+ * Returns if a directory with this marker, or with none, may be used by this node. Without a
+ * `shard`, by whichever it is.
+ *
+ * @throws {WrongDirectoryError}
+ */
+export function requireOwner(
+  directory: string,
+  marker: Marker | null,
+  nodeId: string,
+  shard?: ShardNumber | null,
+): void {
+  const owner = marker?.nodeId ?? nodeId;
+  if (owner !== nodeId) {
+    throw new WrongDirectoryError(
+      `Cannot use "${directory}": it belongs to node "${owner}", expected "${nodeId}"`,
+    );
+  }
+  if (marker?.shard && shard && marker.shard !== shard) {
+    throw new WrongDirectoryError(
+      `Cannot use "${directory}": it holds shard ${marker.shard}, and by the config node ` +
+        `"${nodeId}" is shard ${shard}; put the number and order of the nodes back as they were`,
+    );
+  }
+}
+
+function missingData(directory: string): DamageError {
+  const reason = "it is missing, though this node had data before: is its disk there?";
+  return new DamageError(join(directory, MARKER_NAME), 0, reason);
 }
 
 async function lock(file: DiskFile, clock: Clock): Promise<boolean> {
@@ -164,13 +188,17 @@ async function readMarker(file: DiskFile, path: string): Promise<Marker | null> 
  * @throws {DamageError} The marker is not what was written.
  */
 export async function checkMarker(disk: Disk, directory: string): Promise<Marker | null> {
-  if (!(await disk.list(directory)).includes(MARKER_NAME)) return null;
   const path = join(directory, MARKER_NAME);
-  const file = await disk.open(path, "read");
   try {
-    return await readMarker(file, path);
-  } finally {
-    file.close();
+    const file = await disk.open(path, "read");
+    try {
+      return await readMarker(file, path);
+    } finally {
+      file.close();
+    }
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
   }
 }
 

@@ -31,6 +31,8 @@ export interface Program {
    * Whether it waits for its turn when it wakes up, see {@linkcode useBatchPolicy}. Default: no.
    */
   readonly isBatch?: boolean;
+  /** Added to the arguments once it has been ready: a start after that finds its data, or none. */
+  readonly restartArgs?: readonly string[];
   /** What it means that this program stays down because of damaged data, and what to do. */
   readonly damageAdvice?: string;
 }
@@ -88,6 +90,7 @@ function nodeProgram(
   return {
     name: id,
     args: denoArgs(permissions, ["node", "--id", id, ...memoryFlag], config),
+    restartArgs: ["--must-exist"],
     damageAdvice: `its keys answer 503; to look at it: ${checkCommand(data)}`,
   };
 }

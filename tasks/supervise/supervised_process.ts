@@ -55,6 +55,7 @@ export class SupervisedProcess {
   #ended: Promise<void> = Promise.resolve();
   #cancelRestart = () => {};
   #readyAtMs?: number;
+  #wasReady = false;
   #delayMs = RESTART_MS_MIN;
   #isStopping = false;
 
@@ -78,12 +79,17 @@ export class SupervisedProcess {
     this.#state = { kind: "starting", reason };
     this.#readyAtMs = undefined;
     try {
-      this.#child = this.#options.spawn(this.program, (line) => this.#onLine(line));
+      this.#child = this.#options.spawn(this.#nextProgram(), (line) => this.#onLine(line));
       this.#ended = this.#child.exit.then((exit) => this.#onExit(exit));
     } catch (error) {
       if (isBug(error)) throw error;
       this.#startLater(`cannot be started: ${(error as Error).message}`);
     }
+  }
+
+  #nextProgram(): Program {
+    const { args, restartArgs = [] } = this.program;
+    return this.#wasReady ? { ...this.program, args: [...args, ...restartArgs] } : this.program;
   }
 
   /** Asks the program to end, cancels a restart, and resolves when no process is left. */
@@ -106,6 +112,7 @@ export class SupervisedProcess {
     if (facts !== undefined) {
       this.#state = { kind: "ready", facts };
       this.#readyAtMs = this.#options.clock.monotonic();
+      this.#wasReady = true;
       this.#settled.resolve();
     }
     this.#options.onLine(line);

@@ -234,3 +234,26 @@ Deno.test("openDataDirectory() says what is at stake without a permission", asyn
     "that is in it",
   ]);
 });
+
+Deno.test("openDataDirectory() makes nothing where data must exist, and takes it where it does", async () => {
+  const disk = new SimulatedDisk();
+  const openExisting = () =>
+    openDataDirectory(disk, "n1", "n1", {
+      mustExist: true,
+      clock: systemClock,
+      report: () => {},
+    });
+  const missing = "it is missing, though this node had data before: is its disk there?";
+  await assertRejects(openExisting, DamageError, missing);
+  assertEquals(await disk.makeDirectory("n1"), true, "it was not there");
+  {
+    using _unmarked = await open(disk);
+  }
+  await assertRejects(openExisting, DamageError, missing, "a directory that never held a log");
+  {
+    using directory = await open(disk);
+    await directory.markExisting();
+  }
+  using directory = await openExisting();
+  assertEquals(directory.existing, true);
+});

@@ -3,7 +3,7 @@ import { SupervisedProcess } from "../../../tasks/supervise/supervised_process.t
 import { ManualClock } from "../../manual_clock.ts";
 import { fakeSpawn } from "./fake_programs.ts";
 
-const PROGRAM = { name: "n1", args: [], damageAdvice: "look at it" };
+const PROGRAM = { name: "n1", args: ["a"], restartArgs: ["--b"], damageAdvice: "look at it" };
 
 function startProcess() {
   const clock = new ManualClock();
@@ -166,4 +166,17 @@ Deno.test("SupervisedProcess.kill() has nothing to do when the process has ended
   await stopping;
   process.kill();
   assertEquals([children[0].signals, said], [["SIGTERM"], []]);
+});
+
+Deno.test("SupervisedProcess adds its restart arguments once the program was ready", async () => {
+  const { clock, children } = startProcess();
+  await children[0].end({ code: 1 });
+  clock.advance(5000);
+  children[1].ready();
+  for (let i = 1; i <= 2; i++) {
+    await children[i].end({ code: 1 });
+    clock.advance(5000);
+  }
+  const args = children.map(({ program }) => program.args);
+  assertEquals(args, [["a"], ["a"], ["a", "--b"], ["a", "--b"]]);
 });
