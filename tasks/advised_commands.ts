@@ -1,5 +1,6 @@
 /**
- * The commands that are advised where data turns out to be damaged.
+ * The shell commands that messages advise, with paths as they came: to make them absolute would
+ * take a permission that a node does not have.
  *
  * @module
  */
@@ -7,12 +8,18 @@
 import { basename, dirname, join, resolve } from "@std/path";
 import { MAIN } from "./source.ts";
 
-/** The shell command that checks a data directory, with the permission that it takes. */
+/** Checks a data directory, with the permission that it takes. */
 export function checkCommand(data: string): string {
   return `deno run ${allow("read", data)} ${shellWord(MAIN)} check ${shellWord(data)}`;
 }
 
-/** The shell command that saves what is intact of a data directory into a new one beside it. */
+/** Removes the data of all nodes, wherever it is. */
+export function cleanCommand(configFile: string | undefined): string {
+  const config = configFile === undefined ? "" : ` --config ${shellWord(configFile)}`;
+  return `deno run --allow-read --allow-write ${shellWord(MAIN)} clean${config}`;
+}
+
+/** Saves what is intact of a data directory into a new one beside it. */
 export function salvageCommand(data: string): string {
   const path = /^\.{0,2}$/.test(basename(data)) ? resolve(data) : data;
   const parent = dirname(path);

@@ -15,6 +15,7 @@ import { DamageError } from "../node/log/damage.ts";
 import { checkMarker, isLocked, type Marker, MARKER_NAME } from "../node/log/data_directory.ts";
 import { isLogFileName } from "../node/log/directory_scan.ts";
 import { realDisk } from "../node/disk/real_disk.ts";
+import { cleanCommand } from "./advised_commands.ts";
 import { sizeOf } from "./node_data.ts";
 import { formatSize } from "./size.ts";
 import { ExitCode, Failure, isBug, parseArguments } from "./subcommand.ts";
@@ -38,7 +39,7 @@ export async function run(args: string[]): Promise<number> {
   const present: NodeConfig[] = [];
   for (const node of nodes) {
     if (!await isThere(node.data)) continue;
-    await requireRemovable(node);
+    await requireRemovable(node, flags.config);
     present.push(node);
   }
   if (present.length === 0) console.log("Nothing to remove: no node has data");
@@ -65,15 +66,19 @@ async function isThere(path: string): Promise<boolean> {
 }
 
 /** @throws {Failure} The data directory of this node is not to be removed. */
-async function requireRemovable({ id, data }: NodeConfig): Promise<void> {
+async function requireRemovable(
+  { id, data }: NodeConfig,
+  configFile: string | undefined,
+): Promise<void> {
   const refuse = (reason: string) => {
     throw new Failure(`Cannot remove "${data}", the data of ${id}: ${reason}; removed nothing`);
   };
-  // A link is not followed: what it points at may belong to someone else.
-  if (!(await Deno.lstat(data)).isDirectory) refuse("it is not a directory");
+  const { isSymlink, isDirectory } = await Deno.lstat(data);
+  if (isSymlink) refuse("it is a symbolic link, and where it leads may be someone else's");
+  if (!isDirectory) refuse("it is not a directory");
   const { state } = await Deno.permissions.request({ name: "write", path: data });
   if (state !== "granted") {
-    refuse(`Deno may not write there, expected the flag --allow-write="${data}"`);
+    refuse(`Deno may not write there, but does with ${cleanCommand(configFile)}`);
   }
   const entries = await Array.fromAsync(Deno.readDir(data));
   const stranger = entries.find(({ name, isFile }) =>

@@ -14,7 +14,7 @@ import { shardOf } from "./shard_number.ts";
 import { ExitCode, Failure, isBug, misuse, notCapable, parseArguments } from "./subcommand.ts";
 import { whyNotListening } from "./supervise/port_check.ts";
 import { formatReadyLine } from "./supervise/ready_line.ts";
-import { endOfInput, stopSignal } from "./supervise/stop_request.ts";
+import { stopRequest } from "./supervise/stop_request.ts";
 
 export const name = "node";
 export const summary = "Run one node of the cluster";
@@ -48,7 +48,7 @@ export async function run(args: string[]): Promise<number> {
   const cluster = await loadConfig(flags.config);
   const config = findNode(cluster, flags.id);
   const options = { shard: shardOf(cluster, config), mustExist: flags["must-exist"], memoryBytes };
-  const stop = flags.supervised ? Promise.race([stopSignal(), endOfInput()]) : stopSignal();
+  const stop = stopRequest(flags.supervised);
   try {
     // A replay that is under way when the node is to stop has accepted nothing: it is left there.
     const node = await Promise.race([startNode(config, options), stop]);

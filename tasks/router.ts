@@ -9,7 +9,7 @@ import { type RunningRouter, startRouter } from "../router/server.ts";
 import { ExitCode, Failure, isBug, notCapable, parseArguments } from "./subcommand.ts";
 import { whyNotListening } from "./supervise/port_check.ts";
 import { formatReadyLine } from "./supervise/ready_line.ts";
-import { endOfInput, stopSignal } from "./supervise/stop_request.ts";
+import { stopRequest } from "./supervise/stop_request.ts";
 
 export const name = "router";
 export const summary = "Run the router of the cluster";
@@ -27,7 +27,7 @@ Exit codes: 0 stopped as asked, 1 failed, 2 misuse.`;
 export async function run(args: string[]): Promise<number> {
   const { flags } = parseArguments(args, { flags: { config: "text", supervised: "switch" } });
   const config = await loadConfig(flags.config);
-  const stop = flags.supervised ? Promise.race([stopSignal(), endOfInput()]) : stopSignal();
+  const stop = stopRequest(flags.supervised);
   const router = start(config, flags.supervised);
   console.log(formatReadyLine({
     id: "router",

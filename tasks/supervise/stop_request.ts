@@ -22,6 +22,11 @@ export function stopSignal(): Promise<void> {
   return promise;
 }
 
+/** Resolves when a node or router is to stop: at a signal, or when its supervisor is gone. */
+export function stopRequest(isSupervised: boolean): Promise<void> {
+  return isSupervised ? Promise.race([stopSignal(), endOfInput()]) : stopSignal();
+}
+
 /**
  * Resolves when standard input ends. The supervisor holds the other end of it open and never
  * writes, so the end means that the supervisor is gone, however it went: even `kill -9` closes its

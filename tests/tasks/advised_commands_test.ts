@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
-import { checkCommand, salvageCommand } from "../../tasks/advised_commands.ts";
+import { checkCommand, cleanCommand, salvageCommand } from "../../tasks/advised_commands.ts";
 import { MAIN } from "../../tasks/source.ts";
 import { runInShell } from "../process.ts";
 import { writtenDirectory } from "./written_directory.ts";
@@ -22,6 +22,12 @@ Deno.test("salvageCommand() takes a path as it comes", () => {
   assertEquals(salvageCommand("data/n1/"), `${start} data/n1/ --to data/n1.salvaged`);
   const here = Deno.cwd();
   assertEquals(salvageCommand(".").endsWith(` salvage . --to ${here}.salvaged`), true);
+});
+
+Deno.test("cleanCommand() names the config, if there is one", () => {
+  const start = `deno run --allow-read --allow-write ${MAIN} clean`;
+  assertEquals(cleanCommand(undefined), start);
+  assertEquals(cleanCommand("my c.json"), `${start} --config 'my c.json'`);
 });
 
 /** The data of a node in a directory of this name. */

@@ -1,11 +1,17 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { exists } from "@std/fs";
 import { join } from "@std/path";
 import { systemClock } from "../../lib/clock.ts";
 import { MARKER_NAME, openDataDirectory } from "../../node/log/data_directory.ts";
 import { segmentName, snapshotName } from "../../node/log/log_format.ts";
 import { realDisk } from "../../node/disk/real_disk.ts";
-import { startMain, type StartOptions, temporaryDirectory, writeFreeConfig } from "../process.ts";
+import {
+  makeLink,
+  startMain,
+  type StartOptions,
+  temporaryDirectory,
+  writeFreeConfig,
+} from "../process.ts";
 
 const [LOG, NEXT_LOG, SNAPSHOT] = [segmentName(1), segmentName(15), snapshotName(14)];
 
@@ -37,12 +43,6 @@ async function clean(file: string, options: StartOptions = {}) {
   await using process = startMain(["clean", "--config", file], options);
   const { code } = await process.exit();
   return { code, stdout: process.stdout, stderr: process.stderr };
-}
-
-/** `Deno.symlink()` would need to write everywhere. */
-async function symlink(target: string, path: string): Promise<void> {
-  const { success } = await new Deno.Command("ln", { args: ["-s", target, path] }).output();
-  assert(success);
 }
 
 Deno.test("clean removes the data of every node and nothing else, and says how much", async () => {
@@ -141,7 +141,7 @@ Deno.test("clean says what is gone and what is not when a removal fails", async 
 Deno.test("clean does not follow a link out of the data directory", async () => {
   await using data = await createData({ n1: ["NODE"], elsewhere: ["precious.log"] });
   const { path, file } = data;
-  await symlink(join(path, "elsewhere"), join(path, "n1", LOG));
+  await makeLink(join(path, "n1", LOG), join(path, "elsewhere"));
   const { code, stderr } = await clean(file);
   assertEquals([code, stderr], [1, [
     `sixpaths clean: Cannot remove "${join(path, "n1")}", the data of n1: ` +
@@ -153,11 +153,11 @@ Deno.test("clean does not follow a link out of the data directory", async () => 
 Deno.test("clean does not take a link for a data directory", async () => {
   await using data = await createData({ elsewhere: ["NODE", LOG] });
   const { path, file } = data;
-  await symlink(join(path, "elsewhere"), join(path, "n1"));
+  await makeLink(join(path, "n1"), join(path, "elsewhere"));
   const { code, stderr } = await clean(file);
   assertEquals([code, stderr], [1, [
     `sixpaths clean: Cannot remove "${join(path, "n1")}", the data of n1: ` +
-    `it is not a directory; removed nothing`,
+    `it is a symbolic link, and where it leads may be someone else's; removed nothing`,
   ]]);
   assertEquals(await exists(join(path, "elsewhere", LOG)), true);
 });
