@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { Buffer, isUtf8 } from "node:buffer";
+import { isUtf8 } from "node:buffer";
 import { STATUS_CODE } from "@std/http/status";
 import { BadRequestError } from "./api_request.ts";
 import { ByteWriter } from "./byte_writer.ts";
@@ -22,6 +22,7 @@ import {
   LARGE_BODIES_BYTES_MAX,
   SMALL_BODY_BYTES_MAX,
 } from "./limits.ts";
+import { decodeUtf8 } from "./utf8.ts";
 
 type BodyStreamReader = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
 
@@ -98,7 +99,7 @@ function letGo(reader: BodyStreamReader): void {
 /** Strict: `request.text()` would put U+FFFD for what is not UTF-8, and that would be stored. */
 function decode(bytes: Uint8Array): string {
   if (!isUtf8(bytes)) throw new BadRequestError("Body is not UTF-8, expected JSON in UTF-8");
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  return decodeUtf8(bytes);
 }
 
 function tooLarge(was: string): BadRequestError {
