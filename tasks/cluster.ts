@@ -26,8 +26,9 @@ export const summary = "Run all nodes and the router, and start again what dies"
 export const help = `Usage: main.ts cluster [--config FILE] [--memory-max SIZE] [--supervised]
 
 Starts every node and the router as a process of its own, shows where they are, and starts again
-what dies. A node with damaged data stays down, and so does one whose place in the config has
-changed; the others go on. Ctrl-C (SIGINT), SIGTERM and SIGHUP stop them all within 5 seconds.
+what dies. A node whose data is damaged, or has gone away, stays down; the others go on. A config
+in which a node has another place than before is refused: it decides which keys are where. Ctrl-C
+(SIGINT), SIGTERM and SIGHUP stop them all within 5 seconds.
 
   --config FILE      The cluster, in JSON; default: six nodes n1 to n6 on loopback
   --memory-max SIZE  What store and sessions of each node may take, such as 4GiB; default: 3/4 of
