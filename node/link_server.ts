@@ -7,6 +7,7 @@
  */
 import { errorMessage } from "../lib/error_message.ts";
 import type { Clock } from "../lib/clock.ts";
+import { CommandCursor } from "../lib/command_codec.ts";
 import { atMostDrainTime } from "../lib/drain.ts";
 import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
 import {
@@ -106,6 +107,8 @@ class Connection {
   readonly #clock: Clock;
   /** Whether the peer has said the right hello, and so is a router. */
   welcomed = false;
+  /** Moves over the writes in one receive buffer. */
+  #command = new CommandCursor(new Uint8Array());
   /** Whether it takes no more requests, and no more answers. */
   #isEnding = false;
   /** Cancels the timer that closes the link. */
@@ -160,11 +163,19 @@ class Connection {
 
   #write(frame: Frame): void {
     const { id } = frame; // when the answer is there, the frame object is at another frame
+    this.#requireCommand(frame);
     try {
       this.#node.submit(frame.copyTo, (result, error) => this.#reply(id, result, error));
     } catch (error) {
       this.#fail(id, error); // throws it again if it was no command, which ends the link
     }
+  }
+
+  /** @throws {RangeError} The payload is not a command, or not of UTF-8, as those of HTTP are. */
+  #requireCommand({ bytes, start, end }: Frame): void {
+    if (this.#command.bytes !== bytes) this.#command = new CommandCursor(bytes);
+    this.#command.moveTo(start, end);
+    this.#command.requireUtf8();
   }
 
   /** Sends the answer to a write. */

@@ -164,14 +164,16 @@ Deno.test("LinkServer that has drained ends a link that comes too late at once",
 Deno.test("LinkServer ends a link that sends a write that is none, and logs nothing", async () => {
   await using nodes = await setUp();
   const command = { kind: CommandKind.put, client: "c", seq: 1, key: "k", value: "v" };
-  const wrong: [seq: number, more: string, told: RegExp][] = [
-    [0, "", /^134 Command is malformed: kind 1, client 1 bytes, key 1 bytes, .* seq 0,/],
-    [1, "x", /^134 Command has 23 bytes, expected 24$/],
+  const wrong: [seq: number, key: number, more: string, told: RegExp][] = [
+    [0, 0x6b, "", /^134 Command is malformed: kind 1, client 1 bytes, key 1 bytes, .* seq 0,/],
+    [1, 0x6b, "x", /^134 Command has 23 bytes, expected 24$/],
+    [1, 0xff, "", /^134 Command is malformed: client, key or value is not UTF-8$/],
   ];
-  for (const [seq, more, told] of wrong) {
+  for (const [seq, key, more, told] of wrong) {
     const peer = await nodes.openWelcome();
     const writer = peer.wire.beginFrame(FrameType.write, 1);
     encodeCommand(writer, { ...command, seq });
+    writer.buffer[writer.length - 2] = key;
     writer.text(more);
     peer.wire.endFrame();
     await until(() => peer.isEnded, "the link is ended");
