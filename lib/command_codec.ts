@@ -19,6 +19,7 @@
  *
  * @module
  */
+import { isUtf8 } from "node:buffer";
 import { type ByteWriter, getUint53 } from "./byte_writer.ts";
 import { type Command, CommandKind } from "./key_value.ts";
 import { CLIENT_BYTES_MAX, COMMAND_BYTES_MAX, KEY_BYTES_MAX, SEQ_MAX } from "./limits.ts";
@@ -40,6 +41,11 @@ export function encodeCommand(writer: ByteWriter, command: Command): void {
   writer.uint32At(start, command.kind | clientLength << 16);
   writer.uint32At(start + 4, writer.text(command.key));
   writer.uint32At(start + 8, writer.text(command.value));
+}
+
+/** Whether a byte of UTF-8 goes on with a character that began before it. */
+function isContinuation(byte: number): boolean {
+  return (byte & 0xc0) === 0x80;
 }
 
 /** Where the parts of an encoded command are. One object is moved over a whole batch. */
@@ -91,6 +97,19 @@ export class CommandCursor {
       this.seq < 1 || this.seq > SEQ_MAX ||
       this.end > limit || this.end - start > COMMAND_BYTES_MAX
     ) throw this.#malformed(limit);
+  }
+
+  /**
+   * @throws {RangeError} Client, key or value is not UTF-8: as text it would be another, and up to
+   * three times as long.
+   */
+  requireUtf8(): void {
+    const { bytes, clientStart, keyStart, valueStart, end } = this;
+    // One look at all three is enough if none of them begins in the middle of a character.
+    if (
+      !isUtf8(bytes.subarray(clientStart, end)) || isContinuation(bytes[keyStart]) ||
+      (valueStart < end && isContinuation(bytes[valueStart]))
+    ) throw new RangeError("Command is malformed: client, key or value is not UTF-8");
   }
 
   #malformed(limit: number): RangeError {

@@ -28,7 +28,7 @@ export const SEQ_MAX = Number.MAX_SAFE_INTEGER;
 export const COMMAND_BYTES_MAX = BODY_BYTES_MAX;
 /** One frame on a link, in bytes without its length field: a command or a value and a header. */
 export const LINK_FRAME_BYTES_MAX = BODY_BYTES_MAX + 1024;
-/** Bytes that may wait to leave at the node's end of a link; above that, it reads nothing more. */
+/** Unsent bytes at the node's end of a link, above which it reads no more requests there. */
 export const LINK_BACKLOG_BYTES_MAX = 8 * 1024 * 1024;
 
 /** Requests that may wait for one node in the router; one more is refused at once. */
@@ -39,8 +39,8 @@ export const WAITING_PER_NODE_MAX = 4096;
  */
 export const WAITING_TEXT_PER_NODE_MAX = 8 * 1024 * 1024;
 /**
- * Bytes that may wait in the router to leave for one node, also of requests that were given up;
- * above that, one more is refused.
+ * Unsent bytes at the router's end of a link, above which one more request is refused. Those of
+ * requests that were given up count as well.
  */
 export const UNSENT_PER_NODE_BYTES_MAX = 64 * 1024 * 1024;
 /** Writes that may wait for the log of a node; one more is refused at once. */
@@ -48,11 +48,12 @@ export const WAITING_WRITES_MAX = 4096;
 /** Bytes of commands that may wait for the log of a node; so much can stand in one batch. */
 export const WAITING_WRITE_BYTES_MAX = 8 * 1024 * 1024;
 
-/** Bytes of answers to writes after which a node lets some leave before it makes more. */
+/** Bytes of answers to writes after which the event loop gets a turn, in which some are sent. */
 export const ANSWER_BYTES_PER_TURN = 8 * 1024 * 1024;
 /**
- * Bytes that may wait to leave on a link: above that a node makes no more answers to writes until
- * they have left, for `DRAIN_MS` at most, and then closes the link.
+ * Unsent bytes at the node's end of a link, above which the link ends: what is unsent is still sent
+ * for `DRAIN_MS` at most, and the router asks for the rest on its next link. More than
+ * `LINK_BACKLOG_BYTES_MAX`, because small writes that were read already can have large answers.
  */
 export const ANSWER_BACKLOG_BYTES_MAX = 2 * LINK_BACKLOG_BYTES_MAX;
 
@@ -80,8 +81,8 @@ export const ACCEPT_RETRY_MS = 100;
 export const ACCEPT_FAILURE_REPORT_MS = 60_000;
 
 /**
- * How long a shutdown waits for its peers, in milliseconds; and a node for a router to take the
- * answers to its writes, and for a peer that broke the protocol to read why its link is closed.
+ * How long a shutdown waits for its peers, in milliseconds; and how long a link that ends stays open
+ * for what is unsent: answers, or why it ends.
  */
 export const DRAIN_MS = 2000;
 

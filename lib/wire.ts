@@ -95,9 +95,9 @@ export type FrameHandler = (frame: Frame) => void;
 
 export interface WireOptions {
   /**
-   * Bytes that may wait to be written; above that, nothing more is read. Only one end of a link may
-   * have such a bound: if both had, and both were above it, neither would read again. Default:
-   * `LINK_BACKLOG_BYTES_MAX`, for the end that replies; the end that asks has `Infinity`.
+   * Unsent bytes above which nothing more is read. Only one end of a link may have such a bound: if
+   * both had, and both were above it, neither would read again. Default: `LINK_BACKLOG_BYTES_MAX`,
+   * for the end that replies; the end that asks has `Infinity`.
    */
   readonly backlogBytesMax?: number;
 }
@@ -125,7 +125,7 @@ export class Wire {
     this.#receivedAtMs = clock.monotonic();
   }
 
-  /** Bytes that were sent here and are not written to the stream yet. */
+  /** Unsent bytes: of frames that were sent here and are not written to the stream yet. */
   get backlog(): number {
     return this.#queued.length + this.#writing.length;
   }
@@ -196,9 +196,9 @@ export class Wire {
   }
 
   /**
-   * Reads frames until the stream ends or the wire is closed. While more than `backlogBytesMax`
-   * waits to be written, nothing is read: a peer that does not take its replies can make no further
-   * requests. Replies to its earlier requests are still added, and those are bounded.
+   * Reads frames until the stream ends or the wire is closed. While more than `backlogBytesMax` is
+   * unsent, nothing is read: a peer that does not take its replies can make no further requests.
+   * Replies to its earlier requests are still added; the user of the wire bounds them.
    *
    * @throws {RangeError} What arrives is not a frame.
    */

@@ -24,11 +24,8 @@ import type { Admission } from "./admission.ts";
 import { BATCH_HEADER_BYTES, forEachCommand } from "./batch.ts";
 import { type Log, LogRefusal } from "./log/log.ts";
 
-/**
- * Gets the answer to one write, once: its result, or why there is none. If it returns a promise,
- * the next answers wait for that: this one and those before it are slow to leave.
- */
-export type Reply = (result: Result | null, error: unknown) => Promise<void> | void;
+/** Gets the answer to one write, once: its result, or why there is none. Nobody waits for it. */
+export type Reply = (result: Result | null, error: unknown) => void;
 
 /** Writes that go to the log together. */
 class Batch {
@@ -261,12 +258,11 @@ export class CommitQueue {
     for (let start = BATCH_HEADER_BYTES, i = 0; start < end; start = command.end, i++) {
       command.moveTo(start, end);
       const result = resultOf(command, i);
-      const relief = batch.take(i)(result, result === null ? refusal : null);
+      batch.take(i)(result, result === null ? refusal : null);
       work += WORK_PER_COMMAND + command.end - start +
         WORK_PER_ANSWER_BYTE * (result?.prevValue?.length ?? 0);
-      if (relief !== undefined) await relief;
-      else if (work >= WORK_PER_TURN && command.end < end) await this.#turn();
-      else continue;
+      if (work < WORK_PER_TURN || command.end === end) continue;
+      await this.#turn();
       work = 0;
     }
     batch.clear();

@@ -7,10 +7,12 @@
  */
 import { errorMessage } from "../lib/error_message.ts";
 import type { Clock } from "../lib/clock.ts";
+import { CommandCursor } from "../lib/command_codec.ts";
 import { atMostDrainTime } from "../lib/drain.ts";
 import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
 import {
   ANSWER_BACKLOG_BYTES_MAX,
+  DRAIN_MS,
   HELLO_TIMEOUT_MS,
   LINKS_MAX,
   REQUEST_TIMEOUT_MS,
@@ -43,9 +45,6 @@ export class LinkServer {
     const wire = new Wire(duplex, this.#clock);
     const connection = new Connection(wire, this.#node, this.#nodeId, this.#clock);
     this.#connections.add(connection);
-    const cancel = this.#clock.after(HELLO_TIMEOUT_MS, () => {
-      if (!connection.welcomed) wire.close();
-    });
     try {
       await wire.read((frame) => {
         if (!this.#draining) connection.handle(frame);
@@ -55,8 +54,7 @@ export class LinkServer {
       connection.refuse(0, errorMessage(error));
       await atMostDrainTime(this.#clock, wire.flush());
     } finally {
-      cancel();
-      wire.close();
+      connection.close();
       this.#connections.delete(connection);
     }
   }
@@ -97,7 +95,11 @@ function longestSilent(connections: readonly Connection[]): Connection {
   );
 }
 
-/** One link: takes its requests, and replies to them. */
+/**
+ * One link: takes its requests, and replies to them. If the answers to writes pile up, because the
+ * router is slow or reads nothing, the link ends: the log and the other links never wait for it. A
+ * router that is only slow reads what was sent, and asks for the rest on its next link.
+ */
 class Connection {
   readonly wire: Wire;
   readonly #node: Node;
@@ -105,18 +107,24 @@ class Connection {
   readonly #clock: Clock;
   /** Whether the peer has said the right hello, and so is a router. */
   welcomed = false;
-  /** While the answers to writes pile up: resolves when they are sent. */
-  #drained: Promise<void> | null = null;
+  /** Moves over the writes in one receive buffer. */
+  #command = new CommandCursor(new Uint8Array());
+  /** Whether it takes no more requests, and no more answers. */
+  #isEnding = false;
+  /** Cancels the timer that closes the link. */
+  #cancelTimeout: () => void;
 
   constructor(wire: Wire, node: Node, nodeId: string, clock: Clock) {
     this.wire = wire;
     this.#node = node;
     this.#nodeId = nodeId;
     this.#clock = clock;
+    this.#cancelTimeout = clock.after(HELLO_TIMEOUT_MS, () => wire.close());
   }
 
   /** @throws {RangeError} It is not a frame that a router sends. */
   handle(frame: Frame): void {
+    if (this.#isEnding) return;
     if (!this.welcomed) return this.#hello(frame);
     switch (frame.type) {
       case FrameType.get:
@@ -141,6 +149,7 @@ class Connection {
     const reason = helloRefusal(frame, this.#nodeId);
     if (reason !== null) throw new RangeError(reason);
     this.welcomed = true;
+    this.#cancelTimeout();
     this.wire.beginFrame(FrameType.welcome, frame.id);
     this.wire.endFrame();
   }
@@ -154,6 +163,7 @@ class Connection {
 
   #write(frame: Frame): void {
     const { id } = frame; // when the answer is there, the frame object is at another frame
+    this.#requireCommand(frame);
     try {
       this.#node.submit(frame.copyTo, (result, error) => this.#reply(id, result, error));
     } catch (error) {
@@ -161,22 +171,38 @@ class Connection {
     }
   }
 
-  /** Sends the answer to a write. If it returns a promise, the next answers wait for that. */
-  #reply(id: number, result: Result | null, error: unknown): Promise<void> | void {
-    if (this.wire.closed) return;
-    if (result === null) return this.#fail(id, error);
-    const writer = this.wire.beginFrame(FrameType.result, id);
-    encodeResult(writer, result);
-    this.wire.endFrame();
-    if (this.wire.backlog > ANSWER_BACKLOG_BYTES_MAX) return this.#drained ??= this.#drain();
+  /** @throws {RangeError} The payload is not a command, or not of UTF-8, as those of HTTP are. */
+  #requireCommand({ bytes, start, end }: Frame): void {
+    if (this.#command.bytes !== bytes) this.#command = new CommandCursor(bytes);
+    this.#command.moveTo(start, end);
+    this.#command.requireUtf8();
   }
 
-  /** Waits until all is sent. A peer that does not take it in time is gone, or never reads. */
-  async #drain(): Promise<void> {
-    let isFlushed = false;
-    await atMostDrainTime(this.#clock, this.wire.flush().then(() => isFlushed = true));
-    if (!isFlushed) this.wire.close();
-    this.#drained = null;
+  /** Sends the answer to a write. */
+  #reply(id: number, result: Result | null, error: unknown): void {
+    if (this.#isEnding || this.wire.closed) return;
+    if (result === null) this.#fail(id, error);
+    else {
+      encodeResult(this.wire.beginFrame(FrameType.result, id), result);
+      this.wire.endFrame();
+    }
+    if (this.wire.backlog > ANSWER_BACKLOG_BYTES_MAX) this.#end();
+  }
+
+  /**
+   * The refusal is the last frame: a router that has read it has all that was sent, and closes the
+   * link. Closed here at once, what is still on its way would be lost.
+   */
+  #end(): void {
+    this.refuse(0, `more than ${ANSWER_BACKLOG_BYTES_MAX} bytes of replies were not read`);
+    this.#isEnding = true;
+    this.#cancelTimeout = this.#clock.after(DRAIN_MS, () => this.wire.close());
+  }
+
+  /** Closes the link. What is not sent yet is lost. */
+  close(): void {
+    this.#cancelTimeout();
+    this.wire.close();
   }
 
   #fail(id: number, error: unknown): void {

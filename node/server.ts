@@ -115,18 +115,28 @@ function serveLinks(
   };
 }
 
-/** Hands each connection to `serve`, until the listener is closed. */
-async function acceptEach(
-  listener: Deno.TcpListener,
+/**
+ * Hands each connection to `serve`, until the listener is closed. A connection that cannot be
+ * served, such as one that was reset in the meantime, is closed, and the next one follows at once.
+ */
+export async function acceptEach<Connection extends { close(): void }>(
+  listener: { accept(): Promise<Connection> },
   failures: AcceptFailures,
-  serve: (connection: Deno.TcpConn) => void,
+  serve: (connection: Connection) => void,
 ): Promise<void> {
   for (;;) {
+    let connection: Connection;
     try {
-      serve(await listener.accept());
+      connection = await listener.accept();
     } catch (error) {
       if (error instanceof Deno.errors.BadResource) return; // closed
       await failures.pause(error);
+      continue;
+    }
+    try {
+      serve(connection);
+    } catch {
+      connection.close();
     }
   }
 }

@@ -1,7 +1,7 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
 import { ByteWriter } from "../../lib/byte_writer.ts";
-import { CommandCursor, encodeCommand } from "../../lib/command_codec.ts";
+import { COMMAND_HEADER_BYTES, CommandCursor, encodeCommand } from "../../lib/command_codec.ts";
 import { type Command, CommandKind } from "../../lib/key_value.ts";
 import { SEQ_MAX } from "../../lib/limits.ts";
 
@@ -85,4 +85,46 @@ Deno.test("CommandCursor refuses what is not a command", () => {
     const cursor = new CommandCursor(whole);
     assertThrows(() => cursor.moveTo(0, length), RangeError, "Command", `${length} bytes`);
   }
+});
+
+/** A put of these bytes as client, key and value. */
+function encodeBytes(client: number[], key: number[], value: number[]): Uint8Array {
+  const bytes = encode({ kind: CommandKind.put, client: "c", seq: 1, key: "k", value: "v" });
+  bytes[2] = client.length;
+  bytes[4] = key.length;
+  bytes[8] = value.length;
+  return Uint8Array.from([...bytes.subarray(0, COMMAND_HEADER_BYTES), ...client, ...key, ...value]);
+}
+
+Deno.test("CommandCursor.requireUtf8() looks at client, key and value each by itself", () => {
+  const [e1, e2] = new TextEncoder().encode("\u00e9");
+  const whole = [e1, e2];
+  const takes = (client: number[], key: number[], value: number[]) => {
+    const bytes = encodeBytes(client, key, value);
+    const cursor = new CommandCursor(bytes);
+    cursor.moveTo(0, bytes.length);
+    try {
+      cursor.requireUtf8();
+      return true;
+    } catch (error) {
+      assertInstanceOf(error, RangeError);
+      assertEquals(error.message, "Command is malformed: client, key or value is not UTF-8");
+      return false;
+    }
+  };
+  assertEquals(takes(whole, whole, whole), true);
+  assertEquals(takes(whole, whole, []), true);
+  for (const wrong of [[e1], [e2], [0xff], [0xed, 0xa0, 0x80]]) {
+    assertEquals(
+      [takes(wrong, whole, whole), takes(whole, wrong, whole), takes(whole, whole, wrong)],
+      [false, false, false],
+      `${wrong}`,
+    );
+  }
+  assertEquals(takes([e1], [e2], whole), false, "a character from the client into the key");
+  assertEquals(takes(whole, [e1], [e2]), false, "a character from the key into the value");
+  // The byte after the command is none of its own.
+  const cursor = new CommandCursor(Uint8Array.from([...encodeBytes(whole, whole, []), e2]));
+  cursor.moveTo(0, cursor.bytes.length);
+  cursor.requireUtf8();
 });

@@ -268,29 +268,6 @@ Deno.test("CommitQueue applies a batch in turns if it is much work", async () =>
   assertEquals(await appliedPerTurn(setUp(), 40, key), [16, 16, 8]);
 });
 
-Deno.test("CommitQueue makes no more answers while a reply holds them back", async () => {
-  const { log, queue, applied } = setUp();
-  const relief = Promise.withResolvers<void>();
-  const answered: number[] = [];
-  const appended = log.nextAppend();
-  for (const seq of [1, 2, 3]) {
-    const command = { kind: CommandKind.put, client: "c", seq, key: "k", value: "v" };
-    queue.submit((bytes) => encodeCommand(bytes, command), () => {
-      answered.push(seq);
-      if (seq === 2) return relief.promise;
-    });
-  }
-  await appended;
-  log.makeDurable();
-  for (let turn = 0; turn < 10; turn++) {
-    await new Promise<void>((resolve) => setImmediate(resolve));
-  }
-  assertEquals([applied, answered], [[1, 2], [1, 2]]);
-  relief.resolve();
-  await queue.idle();
-  assertEquals([applied, answered], [[1, 2, 3], [1, 2, 3]]);
-});
-
 Deno.test("CommitQueue lets nothing into the log that a replay would refuse", async () => {
   const { log, queue, write } = setUp();
   const appended = log.nextAppend();

@@ -159,6 +159,41 @@ Deno.test("Link fails what waits for a node that has been down for too long", as
   await link.close();
 });
 
+Deno.test("Link lets a request wait no longer than its node may be down", async () => {
+  const { clock, link, attempt } = setUp();
+  (await attempt()).refuse();
+  clock.advance(REQUEST_TIMEOUT_MS - 100 - clock.monotonic()); // it is down since 0
+  let problem = "";
+  link.get("k").catch(({ message }) => problem = message);
+  clock.advance(100);
+  await turns(5);
+  assertEquals(problem, "", "too early");
+  clock.advance(50);
+  await turns(5);
+  assertStringIncludes(problem, `Node "n1" at test:1 is down`);
+  await link.close();
+});
+
+Deno.test("Link stays up when its node refuses a request", async () => {
+  const { clock, link, attempt } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const wire = new Wire(far, clock);
+  const reading = wire.read(({ type, id }) => {
+    if (type === FrameType.hello) wire.beginFrame(FrameType.welcome, id);
+    else if (type === FrameType.write) {
+      wire.beginFrame(FrameType.refused, id).text("too much waits");
+    } else wire.beginFrame(FrameType.missing, id);
+    wire.endFrame();
+  });
+  const refused = assertRejects(() => link.write(put(1)), UnavailableError, `"n1": too much waits`);
+  assertEquals(await link.get("k"), null);
+  await refused;
+  assertEquals(link.up, true);
+  await link.close();
+  await reading;
+});
+
 Deno.test("Link that drains answers what its node still answers, and nothing else", async () => {
   const node = await new MemoryNode("n1").start();
   const { link, attempt } = setUp();

@@ -1,5 +1,6 @@
+import { setImmediate } from "node:timers";
 import { assertEquals } from "@std/assert";
-import { CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS } from "../../lib/limits.ts";
+import { CONNECT_TIMEOUT_MS, RECONNECT_MS_MIN, REQUEST_TIMEOUT_MS } from "../../lib/limits.ts";
 import { FrameType } from "../../lib/link_protocol.ts";
 import { Wire } from "../../lib/wire.ts";
 import { ReconnectingConnection } from "../../router/reconnecting_connection.ts";
@@ -24,7 +25,12 @@ function setUp() {
   return { clock, connection, attempt, happened };
 }
 
-Deno.test("ReconnectingConnection waits longer after each failure, up to its bound", async () => {
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The pauses between attempts to connect that are all refused, in milliseconds. */
+async function pausesWith(random: number, count: number): Promise<number[]> {
   const clock = new ManualClock();
   const attempts: number[] = [];
   const connection = new ReconnectingConnection({
@@ -34,18 +40,23 @@ Deno.test("ReconnectingConnection waits longer after each failure, up to its bou
       return Promise.reject(new Deno.errors.ConnectionRefused("Refused"));
     },
     clock,
-    random: () => 1,
+    random: () => random,
   }, { onUp() {}, onReply() {}, onDown() {} });
-  for (let i = 0; i < 2000; i++) {
+  while (attempts.length <= count) {
+    await turn();
     clock.advance(1);
-    await Promise.resolve();
-    await Promise.resolve();
-    await Promise.resolve();
   }
-  const pauses = attempts.slice(1).map((at, i) => Math.round((at - attempts[i]) / 10) * 10);
-  assertEquals(pauses.slice(0, 6), [20, 40, 80, 100, 100, 100]);
   await connection.close();
   assertEquals(clock.pending, 0);
+  return attempts.slice(1).map((at, i) => at - attempts[i]);
+}
+
+Deno.test("ReconnectingConnection waits longer after each failure, up to its bound", async () => {
+  assertEquals(await pausesWith(0.999_999, 6), [20, 40, 80, 100, 100, 100]);
+});
+
+Deno.test("ReconnectingConnection waits for half of that at least, by chance", async () => {
+  assertEquals(await pausesWith(0, 6), [10, 20, 40, 50, 50, 50]);
 });
 
 Deno.test("ReconnectingConnection gives up an attempt that nobody answers, for another", async () => {
@@ -125,5 +136,75 @@ Deno.test("ReconnectingConnection is up from the welcome to its end, and says wh
     const replies = type === FrameType.refused ? [] : [`reply ${type}`];
     assertEquals(happened.splice(0), [...replies, "down"]);
   }
+  await connection.close();
+});
+
+/** Accepts the next attempt of `connection`, as a node would that welcomes it. Returns its end. */
+async function welcome({ clock, connection, attempt }: ReturnType<typeof setUp>): Promise<Wire> {
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const wire = new Wire(far, clock);
+  wire.read(({ id }) => {
+    wire.beginFrame(FrameType.welcome, id);
+    wire.endFrame();
+  });
+  await until(() => connection.wire !== null, "it is up");
+  return wire;
+}
+
+Deno.test("ReconnectingConnection counts from its last end how long it has been down", async () => {
+  const set = setUp();
+  const { clock, connection } = set;
+  const wire = await welcome(set);
+  clock.advance(2 * REQUEST_TIMEOUT_MS);
+  wire.close();
+  await until(() => connection.wire === null, "it is down");
+  const downSinceMs = clock.monotonic();
+  assertEquals(connection.isDownForLong(downSinceMs + REQUEST_TIMEOUT_MS), false);
+  assertEquals(connection.isDownForLong(downSinceMs + REQUEST_TIMEOUT_MS + 1), true);
+  await connection.close();
+});
+
+Deno.test("ReconnectingConnection that was up begins again with the shortest pause", async () => {
+  const set = setUp();
+  const { clock, connection, attempt } = set;
+  for (let failures = 0; failures < 4; failures++) (await attempt()).refuse();
+  const wire = await welcome(set);
+  wire.close();
+  await until(() => connection.wire === null, "it is down");
+  await turn();
+  const downSinceMs = clock.monotonic();
+  clock.advance(RECONNECT_MS_MIN / 2);
+  await turn();
+  await attempt();
+  assertEquals(clock.monotonic() - downSinceMs, RECONNECT_MS_MIN / 2);
+  await connection.close();
+});
+
+Deno.test("ReconnectingConnection stays up when a single request is refused", async () => {
+  const set = setUp();
+  const { connection, happened } = set;
+  const wire = await welcome(set);
+  for (const type of [FrameType.refused, FrameType.value]) {
+    wire.beginFrame(type, 1).text("busy");
+    wire.endFrame();
+  }
+  await until(() => happened.length === 3, "both replies come");
+  assertEquals(happened, ["up", `reply ${FrameType.refused}`, `reply ${FrameType.value}`]);
+  assertEquals(connection.wire !== null, true);
+  await connection.close();
+});
+
+Deno.test("ReconnectingConnection takes nothing but a welcome for one", async () => {
+  const { clock, connection, attempt, happened } = setUp();
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const wire = new Wire(far, clock);
+  wire.beginFrame(FrameType.value, 1);
+  wire.endFrame();
+  await wire.read(() => {}); // until the connection is closed
+  await attempt();
+  const problem = `First reply has type ${FrameType.value}, expected ${FrameType.welcome}`;
+  assertEquals([connection.problem, happened], [problem, []]);
   await connection.close();
 });

@@ -5,7 +5,10 @@
  * @module
  */
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { ByteWriter } from "../../lib/byte_writer.ts";
+import { encodeCommand } from "../../lib/command_codec.ts";
 import type { ClusterConfig } from "../../lib/config.ts";
+import { CommandKind } from "../../lib/key_value.ts";
 import { LINKS_MAX } from "../../lib/limits.ts";
 import { FrameType, LINK_VERSION } from "../../lib/link_protocol.ts";
 import { residentBytes } from "../../tasks/bench/resident_memory.ts";
@@ -19,6 +22,7 @@ import {
   waitFor,
   writeFreeConfig,
 } from "../process.ts";
+import { put, remove, request } from "./http_client.ts";
 
 const DEADLINE_MS = 10_000;
 const MiB = 1024 * 1024;
@@ -182,7 +186,7 @@ Deno.test("a node stops in time although a client and a router take nothing", as
   await using _router = await holdConnections(
     linkPort,
     1,
-    frame(FrameType.hello, `sixpaths${String.fromCharCode(LINK_VERSION)}n1`) + reads,
+    HELLO + reads,
   );
   const takesReads = async () => {
     const metrics = await fetch(`http://127.0.0.1:${nodePort}/metrics`);
@@ -193,11 +197,30 @@ Deno.test("a node stops in time although a client and a router take nothing", as
   assertEquals((await servers.node.exit(STOP_MS_MAX)).code, 0);
 });
 
+Deno.test("routers that take no answers to their writes do not hold up the writes of others", async () => {
+  await using servers = await Servers.start();
+  const { nodePort, linkPort } = servers;
+  const url = `http://127.0.0.1:${nodePort}`;
+  const write = { client: "large", seq: 2, key: "k" };
+  await put(url, { ...write, seq: 1, value: "v".repeat(1_000_000) });
+  await remove(url, write);
+  const again = new ByteWriter();
+  encodeCommand(again, { ...write, kind: CommandKind.delete, value: "" });
+  const retries = frame(FrameType.write, String.fromCharCode(...again.written())).repeat(40);
+  await using _routers = await holdConnections(linkPort, 8, HELLO + retries); // 320 MB of answers
+  await servers.assertServed();
+  assertEquals((await request(url, "/metrics")).body.dedup_hits, 8 * 40);
+  servers.node.kill("SIGTERM");
+  assertEquals((await servers.node.exit(STOP_MS_MAX)).code, 0);
+});
+
 /** A frame on a link, as text of bytes; its id is 1. */
 function frame(type: number, payload: string): string {
   const length = payload.length + 5;
   return String.fromCharCode(length, 0, 0, 0, 1, 0, 0, 0, type) + payload;
 }
+
+const HELLO = frame(FrameType.hello, `sixpaths${String.fromCharCode(LINK_VERSION)}n1`);
 
 /** Allows a process that many open files; Deno itself raises what may be raised. */
 function withOpenFiles(count: number): StartOptions {
