@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { ByteWriter } from "./byte_writer.ts";
 
 /** What a command does. The numbers are part of the record format. */
 export const CommandKind = { put: 1, delete: 2 } as const;
@@ -45,6 +46,21 @@ export interface Result {
   readonly logIndex: number;
   /** The value that was overwritten or deleted; `""` if there was none, `null` if forgotten. */
   readonly prevValue: string | null;
+}
+
+/**
+ * A {@linkcode Result} whose `prevValue` is still in bytes, for those who pass it on without looking
+ * at it. Valid during the call that it is handed to.
+ */
+export interface EncodedResult {
+  readonly outcome: Outcome;
+  readonly logIndex: number;
+  /** Length of `prevValue` in bytes; −1 if it is `null`. */
+  readonly prevLength: number;
+  /** Appends `prevValue`, which must not be `null`. */
+  appendPrevValue(writer: ByteWriter): void;
+  /** The result as it may be kept. */
+  decode(): Result;
 }
 
 /** A value now, or later: reads of a node need not wait, those of a router do. */

@@ -26,7 +26,7 @@
  * @module
  */
 import { type ByteWriter, getUint53 } from "./byte_writer.ts";
-import type { Outcome, Result } from "./key_value.ts";
+import type { EncodedResult, Outcome, Result } from "./key_value.ts";
 import type { Frame } from "./wire.ts";
 
 export const LINK_VERSION = 2;
@@ -78,11 +78,11 @@ export function decodeValue(reply: Frame): string | null | undefined {
 }
 
 /** Appends the payload of a `result`. */
-export function encodeResult(writer: ByteWriter, result: Result): void {
+export function encodeResult(writer: ByteWriter, result: EncodedResult): void {
   writer.uint8(result.outcome);
   writer.uint53(result.logIndex);
-  writer.uint8(result.prevValue === null ? 0 : 1);
-  if (result.prevValue !== null) writer.text(result.prevValue);
+  writer.uint8(result.prevLength < 0 ? 0 : 1);
+  if (result.prevLength > 0) result.appendPrevValue(writer);
 }
 
 /**

@@ -13,7 +13,11 @@ import { Buffer } from "node:buffer";
 import { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { CommandCursor } from "../lib/command_codec.ts";
-import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
+import {
+  type EncodedResult,
+  InsufficientStorageError,
+  UnavailableError,
+} from "../lib/key_value.ts";
 import {
   ANSWER_BYTES_PER_TURN,
   DISK_RETRY_MS,
@@ -25,7 +29,7 @@ import { BATCH_HEADER_BYTES, forEachCommand } from "./batch.ts";
 import { type Log, LogRefusal } from "./log/log.ts";
 
 /** Gets the answer to one write, once: its result, or why there is none. Nobody waits for it. */
-export type Reply = (result: Result | null, error: unknown) => void;
+export type Reply = (result: EncodedResult | null, error: unknown) => void;
 
 /** Writes that go to the log together. */
 class Batch {
@@ -111,9 +115,9 @@ export interface CommitQueueOptions {
   /** Asked about every batch before it goes to the log. */
   readonly admission: Pick<Admission, "beginBatch" | "admit">;
   /** Applies a durable command and answers it. */
-  readonly apply: (command: CommandCursor, index: number) => Result;
+  readonly apply: (command: CommandCursor, index: number) => EncodedResult;
   /** The result of a command that would not be applied if it were now; null if it would. */
-  readonly recall: (command: CommandCursor) => Result | null;
+  readonly recall: (command: CommandCursor) => EncodedResult | null;
   /** Called when a batch is answered; the next one waits for what it returns. */
   readonly betweenBatches: () => Promise<void> | void;
 }
@@ -249,7 +253,7 @@ export class CommitQueue {
    */
   async #answer(
     batch: Batch,
-    resultOf: (command: CommandCursor, i: number) => Result | null,
+    resultOf: (command: CommandCursor, i: number) => EncodedResult | null,
     refusal: Refusal | null,
   ): Promise<void> {
     const command = batch.cursor;
@@ -258,9 +262,9 @@ export class CommitQueue {
     for (let start = BATCH_HEADER_BYTES, i = 0; start < end; start = command.end, i++) {
       command.moveTo(start, end);
       const result = resultOf(command, i);
-      batch.take(i)(result, result === null ? refusal : null);
       work += WORK_PER_COMMAND + command.end - start +
-        WORK_PER_ANSWER_BYTE * (result?.prevValue?.length ?? 0);
+        WORK_PER_ANSWER_BYTE * Math.max(0, result?.prevLength ?? 0);
+      batch.take(i)(result, result === null ? refusal : null);
       if (work < WORK_PER_TURN || command.end === end) continue;
       await this.#turn();
       work = 0;

@@ -9,7 +9,11 @@ import { errorMessage } from "../lib/error_message.ts";
 import type { Clock } from "../lib/clock.ts";
 import { CommandCursor } from "../lib/command_codec.ts";
 import { atMostDrainTime } from "../lib/drain.ts";
-import { InsufficientStorageError, type Result, UnavailableError } from "../lib/key_value.ts";
+import {
+  type EncodedResult,
+  InsufficientStorageError,
+  UnavailableError,
+} from "../lib/key_value.ts";
 import {
   ANSWER_BACKLOG_BYTES_MAX,
   DRAIN_MS,
@@ -179,7 +183,7 @@ class Connection {
   }
 
   /** Sends the answer to a write. */
-  #reply(id: number, result: Result | null, error: unknown): void {
+  #reply(id: number, result: EncodedResult | null, error: unknown): void {
     if (this.#isEnding || this.wire.closed) return;
     if (result === null) this.#fail(id, error);
     else {

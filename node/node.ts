@@ -6,7 +6,14 @@
 import type { ByteWriter } from "../lib/byte_writer.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type CommandCursor, encodeCommand } from "../lib/command_codec.ts";
-import { type Command, CommandKind, Outcome, type Result, type Service } from "../lib/key_value.ts";
+import {
+  type Command,
+  CommandKind,
+  type EncodedResult,
+  Outcome,
+  type Result,
+  type Service,
+} from "../lib/key_value.ts";
 import { Admission } from "./admission.ts";
 import { CommitQueue, type Reply } from "./commit_queue.ts";
 import type { Log } from "./log/log.ts";
@@ -103,7 +110,7 @@ export class Node implements Service {
     return new Promise((resolve, reject) => {
       this.submit(
         (bytes) => encodeCommand(bytes, command),
-        (result, error) => result === null ? reject(error) : resolve(result),
+        (result, error) => result === null ? reject(error) : resolve(result.decode()),
       );
     });
   }
@@ -119,13 +126,13 @@ export class Node implements Service {
     this.#queue.submit(encode, reply);
   }
 
-  #apply(command: CommandCursor, index: number): Result {
+  #apply(command: CommandCursor, index: number): EncodedResult {
     const outcome = this.#shard.apply(command, index);
     this.#countWrite(command.kind, outcome);
     return this.#shard.lastResult(index, outcome);
   }
 
-  #recall(command: CommandCursor): Result | null {
+  #recall(command: CommandCursor): EncodedResult | null {
     const result = this.#shard.recall(command);
     if (result !== null) this.#countWrite(command.kind, result.outcome);
     return result;

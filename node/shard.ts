@@ -7,7 +7,7 @@
 import { crc32 } from "node:zlib";
 import type { CommandCursor } from "../lib/command_codec.ts";
 import { ByteWriter } from "../lib/byte_writer.ts";
-import { CommandKind, Outcome, type Result } from "../lib/key_value.ts";
+import { CommandKind, type EncodedResult, Outcome } from "../lib/key_value.ts";
 import { Sessions, type SessionsOptions } from "./sessions/sessions.ts";
 import { entryBytes, Table } from "./store/table.ts";
 
@@ -80,14 +80,19 @@ export class Shard {
    * The answer to a command that is not in the log, which {@linkcode apply} would not apply now; or
    * null if it would. Changes nothing.
    */
-  recall(command: CommandCursor): Result | null {
+  recall(command: CommandCursor): EncodedResult | null {
     const outcome = this.#judge(command);
     return outcome === Outcome.applied ? null : this.lastResult(0, outcome);
   }
 
   /** The answer to the command that was applied last, at `index` and with `outcome`. */
-  lastResult(index: number, outcome: Outcome): Result {
-    if (outcome === Outcome.stale) return { outcome, logIndex: index, prevValue: null };
-    return this.sessions.lastResult(outcome);
+  lastResult(index: number, outcome: Outcome): EncodedResult {
+    return outcome === Outcome.stale ? staleResult(index) : this.sessions.lastResult(outcome);
   }
+}
+
+/** The refusal of a write at `logIndex`; 0 if it is not in the log. */
+function staleResult(logIndex: number): EncodedResult {
+  const result = { outcome: Outcome.stale, logIndex, prevValue: null };
+  return { ...result, prevLength: -1, appendPrevValue() {}, decode: () => result };
 }

@@ -33,6 +33,7 @@
  *
  * @module
  */
+import type { ByteWriter } from "../../lib/byte_writer.ts";
 import { decodeUtf8 } from "../../lib/utf8.ts";
 import { Arena, type ArenaOwner, CHUNK_BYTES, NO_REFERENCE } from "../store/arena.ts";
 import { copyBytes } from "../store/copy_bytes.ts";
@@ -203,6 +204,15 @@ export class SessionResults {
     const position = this.#prevPositionOf(session, row);
     const start = this.#arena.offsetOf(position) + HEADER_BYTES;
     return decodeUtf8(this.#arena.chunkOf(position).bytes, start, start + length);
+  }
+
+  /** Appends the `prevValue` of a row, if there is one, to `writer`. */
+  appendPrevValue(session: number, row: number, writer: ByteWriter): void {
+    const length = this.prevLengthOf(session, row);
+    if (length <= 0) return;
+    const position = this.#prevPositionOf(session, row);
+    const start = this.#arena.offsetOf(position) + HEADER_BYTES;
+    writer.bytes(this.#arena.chunkOf(position).bytes, start, start + length);
   }
 
   /** Copies the `prevValue` of a row, if there is one, to `target` from `offset`. */

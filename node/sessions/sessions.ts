@@ -20,7 +20,7 @@
  *
  * @module
  */
-import { Outcome, type Result } from "../../lib/key_value.ts";
+import { type EncodedResult, Outcome } from "../../lib/key_value.ts";
 import {
   CLIENT_BYTES_MAX,
   SESSION_BYTES_MAX,
@@ -31,6 +31,7 @@ import {
 import { copyBytes } from "../store/copy_bytes.ts";
 import { expectEqual } from "../store/invariant.ts";
 import { LruList } from "./lru_list.ts";
+import { RememberedResult } from "./remembered_result.ts";
 import { decodeFields, ResultEncoder } from "./result_codec.ts";
 import { SessionResults } from "./session_results.ts";
 import { Table, type TableOptions } from "../store/table.ts";
@@ -57,6 +58,7 @@ export class Sessions {
   readonly #clients: Table;
   readonly #results: SessionResults;
   readonly #encoder: ResultEncoder;
+  readonly #lastResult: RememberedResult;
   readonly #sessionsMax: number;
   readonly #bytesSoftMax: number;
   readonly #bytesMax: number;
@@ -91,6 +93,7 @@ export class Sessions {
     this.#clients = new Table(options);
     this.#results = new SessionResults(this.#sessionsMax, options.chunkBytes);
     this.#encoder = new ResultEncoder(this.#results);
+    this.#lastResult = new RememberedResult(this.#results);
     this.#top = new Float64Array(this.#sessionsMax + 1);
     this.#latest = new Float64Array(this.#sessionsMax + 1);
     this.#floor = new Float64Array(this.#sessionsMax + 1);
@@ -193,12 +196,8 @@ export class Sessions {
   }
 
   /** The result that {@linkcode judge} found or {@linkcode remember} wrote, whichever was last. */
-  lastResult(outcome: Outcome): Result {
-    return {
-      outcome,
-      logIndex: this.#results.logIndexOf(this.#session, this.#row),
-      prevValue: this.#results.prevTextOf(this.#session, this.#row),
-    };
+  lastResult(outcome: Outcome): EncodedResult {
+    return this.#lastResult.moveTo(outcome, this.#session, this.#row);
   }
 
   /** Sequence numbers up to this one are no longer remembered. */

@@ -9,6 +9,7 @@ import {
   FrameType,
 } from "../../lib/link_protocol.ts";
 import { Frame } from "../../lib/wire.ts";
+import { encoded } from "../encoded_result.ts";
 
 /** A frame as it is received, among other bytes. */
 function received(type: number, encode: (writer: ByteWriter) => void): Frame {
@@ -33,7 +34,7 @@ Deno.test("decodeResult() reads what encodeResult() wrote", () => {
     { outcome: Outcome.stale, logIndex: 0, prevValue: null },
   ];
   for (const result of results) {
-    const reply = received(FrameType.result, (writer) => encodeResult(writer, result));
+    const reply = received(FrameType.result, (writer) => encodeResult(writer, encoded(result)));
     assertEquals(decodeResult(reply), result);
   }
 });

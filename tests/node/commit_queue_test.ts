@@ -20,6 +20,7 @@ import {
 import { batchTime } from "../../node/batch.ts";
 import { CommitQueue } from "../../node/commit_queue.ts";
 import { type Log, LogRefusal } from "../../node/log/log.ts";
+import { encoded } from "../encoded_result.ts";
 import { ManualClock } from "../manual_clock.ts";
 import { noSpace, SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 import { openSmallNode } from "./small_node.ts";
@@ -83,14 +84,16 @@ function setUp() {
   const large = new Set<number>();
   /** Applying this one throws. */
   const broken = { seq: 0 };
-  const apply = (command: CommandCursor, index: number): Result => {
+  const apply = (command: CommandCursor, index: number) => {
     if (command.seq === broken.seq) throw new Error("Broken invariant");
     applied.push(command.seq);
     const prevValue = large.has(command.seq) ? LARGE_VALUE : "";
-    return { outcome: Outcome.applied, logIndex: index, prevValue };
+    return encoded({ outcome: Outcome.applied, logIndex: index, prevValue });
   };
-  const recall = ({ seq }: CommandCursor): Result | null =>
-    applied.includes(seq) ? { outcome: Outcome.duplicate, logIndex: 7, prevValue: "" } : null;
+  const recall = ({ seq }: CommandCursor) =>
+    applied.includes(seq)
+      ? encoded({ outcome: Outcome.duplicate, logIndex: 7, prevValue: "" })
+      : null;
   /** Writes with these numbers find no room. */
   const growing = new Set<number>();
   const full = new InsufficientStorageError("Memory is full");
@@ -112,7 +115,7 @@ function setUp() {
       const command = { kind: CommandKind.put, client: "c", seq, key, value: "v" };
       queue.submit(
         (bytes) => encodeCommand(bytes, command),
-        (result, error) => result === null ? reject(error) : resolve(result),
+        (result, error) => result === null ? reject(error) : resolve(result.decode()),
       );
     });
   return { log, clock, queue, applied, broken, growing, large, write };

@@ -28,7 +28,7 @@ export class Fed {
     const cursor = new CommandCursor(writer.written());
     cursor.moveTo(0, writer.length);
     this.index++;
-    return this.shard.lastResult(this.index, this.shard.apply(cursor, this.index));
+    return this.shard.lastResult(this.index, this.shard.apply(cursor, this.index)).decode();
   }
 
   put(client: string, seq: number, key: string, value: string): Result {
