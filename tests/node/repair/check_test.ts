@@ -1,4 +1,4 @@
-import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { systemClock } from "../../../lib/clock.ts";
 import { CommandKind } from "../../../lib/key_value.ts";
@@ -12,6 +12,7 @@ import { SimulatedDisk } from "../../../tasks/simulate/simulated_disk.ts";
 import {
   DIRECTORY,
   diskWithUnreadableRecord,
+  failReading,
   openSmallNode,
   TOO_LARGE,
   write,
@@ -84,6 +85,16 @@ Deno.test("checkDirectory() names an unreadable record, with which no node start
   const before = bytesOf(disk);
   await assertRejects(() => openSmallNode(disk), DamageError, message);
   assertEquals(bytesOf(disk), before);
+});
+
+Deno.test("checkDirectory() names a file that cannot be read, with which no node starts", async () => {
+  for (const path of [SEGMENT, MARKER]) {
+    const disk = await diskOfNode();
+    failReading(disk, path);
+    const message = `Damage in "${path}" at byte 0: cannot be read: Input/output error`;
+    assertStringIncludes(`${(await checkDirectory(disk, "n1")).damage?.message}`, message);
+    await assertRejects(() => openSmallNode(disk), DamageError, message);
+  }
 });
 
 Deno.test("checkDirectory() knows that a log is missing", async () => {

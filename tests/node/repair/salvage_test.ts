@@ -6,11 +6,12 @@ import { DamageError } from "../../../node/log/damage.ts";
 import { checkMarker, MARKER_NAME } from "../../../node/log/data_directory.ts";
 import { scanDirectory } from "../../../node/log/directory_scan.ts";
 import type { Disk } from "../../../node/disk/disk.ts";
+import { unreadable } from "../../../node/disk/disk_errors.ts";
 import { Mark, segmentName, snapshotName } from "../../../node/log/log_format.ts";
 import { Replay } from "../../../node/replay.ts";
 import { type LostRange, salvage } from "../../../node/repair/salvage.ts";
 import { stateHash } from "../../../node/state_hash.ts";
-import { deviceError, SimulatedDisk } from "../../../tasks/simulate/simulated_disk.ts";
+import { DeviceError, SimulatedDisk } from "../../../tasks/simulate/simulated_disk.ts";
 import {
   DIRECTORY,
   diskWithUnreadableRecord,
@@ -198,7 +199,9 @@ function withBadPage(disk: SimulatedDisk, badPath: string, page: number): Disk {
       const file = await disk.open(path, mode);
       const read = (bytes: Uint8Array, position: number) => {
         const end = position + bytes.length;
-        if (position < (page + 1) * 4096 && end > page * 4096) throw deviceError();
+        if (position < (page + 1) * 4096 && end > page * 4096) {
+          throw unreadable(path, position, new DeviceError());
+        }
         return file.read(bytes, position);
       };
       return path === badPath ? { ...file, read } : file;
