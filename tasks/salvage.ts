@@ -4,7 +4,6 @@
  * @module
  */
 
-import { systemClock } from "../lib/clock.ts";
 import { isWithin } from "../lib/is_within.ts";
 import { DamageError } from "../node/log/damage.ts";
 import { isLocked } from "../node/log/data_directory.ts";
@@ -76,7 +75,6 @@ async function save(from: string, to: string): Promise<SalvageReport> {
       disk: realDisk,
       from,
       to,
-      clock: systemClock,
       randomBytes: (target) => crypto.getRandomValues(target),
       report: console.error,
     });

@@ -173,7 +173,8 @@ function openSegment(path: string, bytes: Uint8Array, position: Position): void 
   position.identity ??= header;
 }
 
-function belongsTo(header: LogIdentity, identity: LogIdentity | null): boolean {
+/** Whether a file with this header is of that log; null stands for any. */
+export function belongsTo(header: LogIdentity, identity: LogIdentity | null): boolean {
   if (identity === null) return true;
   return header.nodeId === identity.nodeId &&
     header.logId.every((byte, i) => byte === identity.logId[i]);
