@@ -9,7 +9,7 @@ import { DamageError } from "../node/log/damage.ts";
 import { isLocked } from "../node/log/data_directory.ts";
 import { realDisk } from "../node/disk/real_disk.ts";
 import { salvage, type SalvageReport } from "../node/repair/salvage.ts";
-import { describeNode, requireDirectory } from "./node_data.ts";
+import { describeNode, requireData } from "./node_data.ts";
 import { realPathOf } from "./real_path.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
 
@@ -42,7 +42,7 @@ export async function run(args: string[]): Promise<number> {
     positionals: ["DIR"],
   });
   if (to === undefined) throw misuse(`Missing flag "--to", expected a new directory`);
-  await requireDirectory(from);
+  await requireData(from);
   await requireEmpty(to);
   if (isWithin(realPathOf(to), realPathOf(from))) {
     throw new Failure(`Cannot write to "${to}": it is in "${from}", expected another place`);
