@@ -353,6 +353,21 @@ Deno.test("FileLog refuses lost sectors next to what no torn batch has", async (
   }
 });
 
+Deno.test("FileLog refuses a torn last batch with a part of another one after it", async () => {
+  const disk = new SimulatedDisk();
+  const { log } = await openLog(disk, { fillBytes: 16_384 });
+  await log.append(bodyOf(2600, 1), 1);
+  const bytes = disk.bytes(FIRST);
+  bytes.copyWithin(log.bytes, log.bytes - SECTOR_BYTES, log.bytes); // marked as the rest of a body
+  bytes.fill(0, 2 * SECTOR_BYTES, 3 * SECTOR_BYTES);
+  const error = await assertRejects(
+    () => openLog(disk),
+    DamageError,
+    "bytes follow the last frame",
+  );
+  assertEquals([error.file, error.offset], [FIRST, log.bytes]);
+});
+
 Deno.test("FileLog refuses a torn last batch without zeros after it: the file was cut off", async () => {
   const disk = new SimulatedDisk();
   const { log } = await openLog(disk);

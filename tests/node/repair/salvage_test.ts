@@ -224,6 +224,39 @@ Deno.test("salvage() names what is lost where a disk cannot be read", async () =
   }
 });
 
+Deno.test("salvage() does not take what cannot be read for the end of the log", async () => {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  await write(opened, 0, 12);
+  const page = 1; // the sectors 8 to 15: the batches 8 to 12, and zeros
+  const { lost, lastIndex } = await save(withBadPage(disk, pathOf(segmentName(1)), page));
+  assertEquals([lost.map(({ first, last }) => [first, last]), lastIndex], [[[8, null]], 7]);
+});
+
+Deno.test("salvage() does not know what a segment had that a damaged seal leads to", async () => {
+  const disk = await threeSegments({ withSnapshot: false });
+  const bytes = disk.bytes(pathOf(segmentName(7)));
+  const [lastBatch, seal] = [6 * 512, 7 * 512];
+  for (const frame of [lastBatch, seal]) bytes[frame + 100] ^= 1;
+  disk.files.delete(pathOf(segmentName(13)));
+  const { lost } = await save(disk);
+  assertEquals(lost.map(({ first, last }) => [first, last]), [[12, null]]);
+});
+
+Deno.test("salvage() goes on right behind a frame out of its place, however long that is", async () => {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  await write(opened, 0, 5);
+  const large = { kind: CommandKind.put, client: "c", seq: 1, key: "k", value: "v".repeat(2600) };
+  await opened.node.write(large);
+  await write(opened, 5, 6);
+  const bytes = disk.bytes(pathOf(segmentName(1)));
+  bytes.copyWithin(2 * 512, 6 * 512, 7 * 512); // the start of batch 6 in the place of batch 2
+  const { lost, lastIndex } = await save(disk);
+  // Batch 3 continues one that nobody knows.
+  assertEquals([lost.map(({ first, last }) => [first, last]), lastIndex], [[[2, 3]], 7]);
+});
+
 Deno.test("salvage() names what is lost with frames out of their places", async () => {
   const whole = await threeSegments({ withSnapshot: false });
   const name = segmentName(13);
@@ -301,6 +334,18 @@ Deno.test("salvage() saves intact frames of a damaged snapshot, and the log afte
     assertEquals([keys, damage], [report.keys, null]);
     const keysLost = 12 + 3 - report.keys;
     assert(keysLost <= 3, `${keysLost} keys lost with byte ${offset}`);
+  }
+});
+
+Deno.test("salvage() keeps all that an intact end of a damaged snapshot remembers", async () => {
+  const { disk, name } = await largeSnapshot();
+  disk.bytes(pathOf(name))[300_100] ^= 4; // in a frame of keys
+  await save(disk);
+  await putInPlace(disk);
+  await using again = await openSmallNode(disk);
+  for (let i = 0; i < 12; i++) {
+    const command = { kind: CommandKind.put, client: `c${i}`, seq: 1, key: `k${i}`, value: "" };
+    assertEquals((await again.node.write(command)).outcome, Outcome.mismatch, `client c${i}`);
   }
 });
 
