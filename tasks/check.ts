@@ -53,7 +53,9 @@ function format(report: CheckReport): string {
     `indexes   ${formatRange(snapshot === null ? 1 : snapshot.index + 1, records)}`,
     `keys      ${keys}`,
     `sessions  ${sessions}`,
-    ...report.lacksMarker ? [`missing   ${MARKER_NAME}, which the next start makes`] : [],
+    ...report.lacksMarker
+      ? [`marker    missing: the next start writes the file ${MARKER_NAME}`]
+      : [],
     ...leftovers.map((name) => `leftover  ${name}, which the next start removes`),
     ...formatDamage(report),
   ];

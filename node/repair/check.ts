@@ -32,7 +32,7 @@ export interface CheckReport {
   readonly nodeId: string | null;
   /** Which one of the cluster it is; `null` if the marker does not say. */
   readonly shard: ShardNumber | null;
-  /** Whether there is a log without a marker: the next start makes one. */
+  /** Whether there is a log, and no marker: the next start writes it. */
   readonly lacksMarker: boolean;
   /** The one that the log begins with; `null` if it begins with record 1. */
   readonly snapshot: SnapshotScan | null;

@@ -154,12 +154,9 @@ class Salvager {
     const headers = await this.#readHeaders(names);
     this.#identify(await this.#readMarker(), [...headers.values()]);
     const segmentNames = names.filter(isSegmentName);
-    const snapshotNames = names.filter(isSnapshotName).filter((name) => {
-      const header = headers.get(name);
-      const isOwn = header === undefined || belongsTo(header, this.#identity);
-      if (!isOwn) this.#report(`"${name}" is of another log; it is left out`);
-      return isOwn;
-    }).reverse();
+    const snapshotNames = names
+      .filter((name) => isSnapshotName(name) && this.#isOwn(name, headers.get(name)))
+      .reverse();
     if (!await this.#readWholeSnapshot(snapshotNames) && segmentNames[0] !== segmentName(1)) {
       await this.#readBrokenSnapshot(snapshotNames);
     }
@@ -216,9 +213,9 @@ class Salvager {
   }
 
   /**
-   * Finds out whose data it is: of the log that most headers are of, as a file of another log may
-   * have got in; of two with as many files, of the one that the marker names. Alone the marker
-   * counts only where no header is intact. The shard that it says is that of the node it names.
+   * Finds out whose data it is: that of the log that most headers are of, as a file of another log
+   * may have got in. The marker decides only between logs with as many files, or if no header is
+   * intact; and the shard in it is that of the node that it names, and of no other.
    */
   #identify(marker: Marker | null, headers: readonly FileHeader[]): void {
     const named = marker?.nodeId ?? null;
@@ -232,9 +229,16 @@ class Salvager {
     else if (named !== null) {
       this.#report(
         `the file ${MARKER_NAME} names node "${named}", but the log is of node ` +
-          `"${this.#nodeId}": so it is taken for that of "${this.#nodeId}"`,
+          `"${this.#nodeId}": it is saved as the data of "${this.#nodeId}"`,
       );
     }
+  }
+
+  /** Whether a snapshot is of the log, as far as its header says. */
+  #isOwn(name: string, header: FileHeader | undefined): boolean {
+    if (header === undefined || belongsTo(header, this.#identity)) return true;
+    this.#report(`"${name}" is of another log; it is left out`);
+    return false;
   }
 
   /** Reads the newest snapshot that is whole, twice as a node does. False if there is none. */

@@ -45,7 +45,7 @@ Deno.test("check says that the marker is missing, which is no damage", async () 
   assertEquals([code, stdout.at(0), stdout.at(-3)], [
     0,
     "node      n1",
-    "missing   NODE, which the next start makes",
+    "marker    missing: the next start writes the file NODE",
   ]);
 });
 

@@ -438,7 +438,7 @@ for (const withSnapshot of [false, true]) {
     });
     assertEquals(await salvagedHash(disk), await hashWithout(disk, []));
     assertEquals(lines, [
-      `the file NODE names node "n2", but the log is of node "n1": so it is taken for that of "n1"`,
+      `the file NODE names node "n2", but the log is of node "n1": it is saved as the data of "n1"`,
     ]);
   });
 }
