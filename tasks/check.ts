@@ -6,14 +6,14 @@
 
 import { basename } from "@std/path";
 import { checkDirectory, type CheckReport } from "../node/repair/check.ts";
-import { isLocked } from "../node/log/data_directory.ts";
+import { isLocked, MARKER_NAME } from "../node/log/data_directory.ts";
 import { isSnapshotName } from "../node/log/log_format.ts";
 import { realDisk } from "../node/disk/real_disk.ts";
 import type { SnapshotScan } from "../node/snapshot/snapshot_scan.ts";
 import { salvageCommand } from "./advised_commands.ts";
-import { describeNode, readBesideNode, requireDirectory } from "./node_data.ts";
+import { describeNode, readBesideNode, requireData } from "./node_data.ts";
 import { formatSize } from "./size.ts";
-import { ExitCode, Failure, parseArguments } from "./subcommand.ts";
+import { ExitCode, parseArguments } from "./subcommand.ts";
 
 export const name = "check";
 export const summary = "Read a node's data directory and report damage";
@@ -30,12 +30,9 @@ readable, 2 misuse.`;
 
 export async function run(args: string[]): Promise<number> {
   const { positionals: [directory] } = parseArguments(args, { flags: {}, positionals: ["DIR"] });
-  await requireDirectory(directory);
+  await requireData(directory);
   if (await isLocked(realDisk, directory)) console.log("running   a node is using it right now");
   const report = await readBesideNode(directory, () => checkDirectory(realDisk, directory));
-  if (report.damage === null && report.nodeId === null) {
-    throw new Failure(`Cannot check "${directory}": no node has written to it`);
-  }
   console.log(format(report));
   if (report.damage !== null) console.log(`salvage   ${salvageCommand(directory)}`);
   const isWhole = report.damage === null && report.passedOver.length === 0;
@@ -56,6 +53,9 @@ function format(report: CheckReport): string {
     `indexes   ${formatRange(snapshot === null ? 1 : snapshot.index + 1, records)}`,
     `keys      ${keys}`,
     `sessions  ${sessions}`,
+    ...report.lacksMarker
+      ? [`marker    missing: the next start writes the file ${MARKER_NAME}`]
+      : [],
     ...leftovers.map((name) => `leftover  ${name}, which the next start removes`),
     ...formatDamage(report),
   ];

@@ -11,12 +11,17 @@ import { SESSION_WINDOW } from "../lib/limits.ts";
 import { decodeUtf8 } from "../lib/utf8.ts";
 import { batchTime, forEachCommand } from "../node/batch.ts";
 import { DamageError } from "../node/log/damage.ts";
-import { type DirectoryScan, scanDirectory, type ScanVisitor } from "../node/log/directory_scan.ts";
+import {
+  type DirectoryScan,
+  missingLog,
+  scanDirectory,
+  type ScanVisitor,
+} from "../node/log/directory_scan.ts";
 import { FrameKind } from "../node/log/log_format.ts";
 import { realDisk } from "../node/disk/real_disk.ts";
 import { readableResult } from "../node/sessions/result_codec.ts";
 import { entryPlaces, sessionItems } from "../node/snapshot/snapshot_format.ts";
-import { readBesideNode, requireDirectory } from "./node_data.ts";
+import { readBesideNode, requireData } from "./node_data.ts";
 import { ExitCode, Failure, misuse, parseArguments, parseNumber } from "./subcommand.ts";
 
 export const name = "dump";
@@ -61,14 +66,17 @@ export async function run(args: string[]): Promise<number> {
   }
   const from = parseNumber("from", flags.from, { min: 1 }) ?? 1;
   const filter = { from, key: flags.key, client: flags.client };
-  await requireDirectory(directory);
+  await requireData(directory);
   const lines = new LineWriter(Deno.stdout);
   const visitor = flags.snapshot ? snapshotPrinter(filter, lines) : recordPrinter(filter, lines);
   try {
-    const read = () => scanDirectory(realDisk, directory, visitor);
-    const scan = await readBesideNode(directory, read);
+    const scan = await readBesideNode(directory, async () => {
+      const scan = await scanDirectory(realDisk, directory, visitor);
+      if (scan === null) throw missingLog(directory);
+      return scan;
+    });
     lines.flush();
-    explain(scan, directory, filter);
+    explain(scan, filter);
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) return ExitCode.done; // the reader has seen enough
     if (!(error instanceof DamageError)) throw error;
@@ -79,12 +87,8 @@ export async function run(args: string[]): Promise<number> {
 }
 
 /** Says on standard error what a reader of the lines could miss. */
-function explain(scan: DirectoryScan | null, directory: string, { from }: Filter): void {
-  if (scan === null) {
-    throw new Failure(`Cannot dump "${directory}": no node has written to it`);
-  }
-  for (const { message } of scan.passedOver) console.error(`${message}; it is passed over`);
-  const { snapshot } = scan;
+function explain({ passedOver, snapshot }: DirectoryScan, { from }: Filter): void {
+  for (const { message } of passedOver) console.error(`${message}; it is passed over`);
   if (snapshot === null || from > snapshot.index) return;
   console.error(`records up to ${snapshot.index} are in "${snapshot.name}": see --snapshot`);
 }

@@ -5,14 +5,24 @@
  */
 
 import { join } from "@std/path";
-import { checkDirectory } from "../node/repair/check.ts";
+import { checkDirectory, DirectoryChangedError } from "../node/repair/check.ts";
 import { DamageError } from "../node/log/damage.ts";
-import { isLocked, type ShardNumber } from "../node/log/data_directory.ts";
+import { isLocked, MARKER_NAME, type ShardNumber } from "../node/log/data_directory.ts";
+import { isSegmentName, isSnapshotName } from "../node/log/log_format.ts";
 import { realDisk } from "../node/disk/real_disk.ts";
 import { Failure } from "./subcommand.ts";
 
-/** @throws {Failure} `path` is not a directory. */
-export async function requireDirectory(path: string): Promise<void> {
+/** @throws {Failure} `path` is not a directory, or no node has written to it. */
+export async function requireData(path: string): Promise<void> {
+  await requireDirectory(path);
+  const names = await realDisk.list(path);
+  if (names.some((name) => isSegmentName(name) || isSnapshotName(name))) return;
+  // An empty marker is one that a crash left at the very first start.
+  if (names.includes(MARKER_NAME) && (await Deno.stat(join(path, MARKER_NAME))).size > 0) return;
+  throw new Failure(`Cannot read "${path}": no node has written to it`);
+}
+
+async function requireDirectory(path: string): Promise<void> {
   try {
     if ((await Deno.stat(path)).isDirectory) return;
   } catch (error) {
@@ -44,9 +54,14 @@ export async function readBesideNode<T>(directory: string, read: () => Promise<T
 
 /** Whether an error says of a file only that it went or changed while it was read. */
 async function isPassing(error: unknown, directory: string): Promise<boolean> {
-  if (error instanceof Deno.errors.NotFound) return true;
+  const { NotFound } = Deno.errors;
+  if (error instanceof NotFound || error instanceof DirectoryChangedError) return true;
   if (!(error instanceof DamageError)) return false;
-  return (await checkDirectory(realDisk, directory)).damage?.message !== error.message;
+  try {
+    return (await checkDirectory(realDisk, directory)).damage?.message !== error.message;
+  } catch (another) {
+    return await isPassing(another, directory);
+  }
 }
 
 /** A node and, if it is known, its shard: `n1, shard 1 of 6`. */

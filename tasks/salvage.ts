@@ -4,13 +4,12 @@
  * @module
  */
 
-import { systemClock } from "../lib/clock.ts";
 import { isWithin } from "../lib/is_within.ts";
 import { DamageError } from "../node/log/damage.ts";
 import { isLocked } from "../node/log/data_directory.ts";
 import { realDisk } from "../node/disk/real_disk.ts";
 import { salvage, type SalvageReport } from "../node/repair/salvage.ts";
-import { describeNode, requireDirectory } from "./node_data.ts";
+import { describeNode, requireData } from "./node_data.ts";
 import { realPathOf } from "./real_path.ts";
 import { ExitCode, Failure, misuse, parseArguments } from "./subcommand.ts";
 
@@ -43,7 +42,7 @@ export async function run(args: string[]): Promise<number> {
     positionals: ["DIR"],
   });
   if (to === undefined) throw misuse(`Missing flag "--to", expected a new directory`);
-  await requireDirectory(from);
+  await requireData(from);
   await requireEmpty(to);
   if (isWithin(realPathOf(to), realPathOf(from))) {
     throw new Failure(`Cannot write to "${to}": it is in "${from}", expected another place`);
@@ -76,7 +75,6 @@ async function save(from: string, to: string): Promise<SalvageReport> {
       disk: realDisk,
       from,
       to,
-      clock: systemClock,
       randomBytes: (target) => crypto.getRandomValues(target),
       report: console.error,
     });

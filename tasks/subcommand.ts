@@ -103,7 +103,7 @@ export type Flags<Kinds extends FlagKinds> = {
  * assertEquals(positionals, ["data/n1"]);
  * ```
  *
- * @throws {Failure} An argument is unknown, repeated, missing or one too many.
+ * @throws {Failure} An argument is unknown, repeated, empty, missing or one too many.
  */
 export function parseArguments<Kinds extends FlagKinds>(
   args: string[],
@@ -122,6 +122,7 @@ export function parseArguments<Kinds extends FlagKinds>(
       flags[token.name] = value;
     } else if (token.kind === "positional") {
       if (positionals.length === names.length) throw strayArgument(token.value, names);
+      if (token.value === "") throw misuse(`Empty argument, expected ${names[positionals.length]}`);
       positionals.push(token.value);
     }
   }

@@ -14,7 +14,10 @@ import { asRefusal, synced } from "./disk_errors.ts";
  */
 export type OpenMode = "read" | "write" | "write or create" | "create";
 
-/** Directories and files. Every failure is thrown as the error of the operating system. */
+/**
+ * Directories and files. Every failure is thrown as the error of the operating system, but for that
+ * to read a file.
+ */
 export interface Disk {
   /** Names in `directory`, sorted. */
   list(directory: string): Promise<string[]>;
@@ -34,7 +37,11 @@ export interface Disk {
 export interface DiskFile {
   /** In bytes. */
   size(): Promise<number>;
-  /** Reads into `bytes` what stands at `position`; returns how many bytes, 0 at the end. */
+  /**
+   * Reads into `bytes` what stands at `position`; returns how many bytes, 0 at the end.
+   *
+   * @throws {DamageError} They cannot be read.
+   */
   read(bytes: Uint8Array, position: number): number;
   /** Writes at `position` and returns how many of `bytes` were taken. Durable only after a sync. */
   write(bytes: Uint8Array, position: number): number;

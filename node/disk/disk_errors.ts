@@ -1,11 +1,17 @@
 /**
- * What the errors of a disk mean to whoever writes to it: nothing was taken, and a later try may
- * succeed; or nobody knows what is durable.
+ * What the errors of a disk mean. To whoever writes to it: nothing was taken, and a later try may
+ * succeed; or nobody knows what is durable. To whoever reads from it: the data is damaged.
  *
  * @module
  */
 import { errorMessage } from "../../lib/error_message.ts";
+import { DamageError } from "../log/damage.ts";
 import { LogRefusal } from "../log/log.ts";
+
+/** What it means that a file cannot be read from `position` on, such as where a sector is bad. */
+export function unreadable(path: string, position: number, cause: unknown): DamageError {
+  return new DamageError(path, position, `cannot be read: ${errorMessage(cause)}`, { cause });
+}
 
 /** A sync failed: what of the file is durable is unknown, whatever the reason was. */
 export class SyncError extends Error {

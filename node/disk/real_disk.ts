@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { errorMessage } from "../../lib/error_message.ts";
 import { REMOVE_PIECE_BYTES } from "../../lib/limits.ts";
 import type { Disk, DiskFile } from "./disk.ts";
+import { unreadable } from "./disk_errors.ts";
 
 /** Reads and writes files of this machine. */
 export const realDisk: Disk = {
@@ -68,17 +68,12 @@ class RealFile implements DiskFile {
 
   read(bytes: Uint8Array, position: number): number {
     this.#seek(position);
-    const count = this.#read(bytes);
-    this.#position = position + count;
-    return count;
-  }
-
-  #read(bytes: Uint8Array): number {
     try {
-      return this.#file.readSync(bytes) ?? 0;
+      const count = this.#file.readSync(bytes) ?? 0;
+      this.#position = position + count;
+      return count;
     } catch (cause) {
-      // The error of the system does not name the file: it may be a bad sector, or a directory.
-      throw new Error(`Cannot read "${this.#path}": ${errorMessage(cause)}`, { cause });
+      throw unreadable(this.#path, position, cause);
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * Errors that say which data on disk is not what was written. A node that cannot do without that
- * data stops before it serves anything, and changes nothing.
+ * Errors that say which data on disk is not what was written, or cannot be read. A node that cannot
+ * do without that data stops before it serves anything, and changes nothing.
  *
  * @module
  */
@@ -20,7 +20,7 @@ export class UnreadableRecordError extends Error {
   }
 }
 
-/** Data on disk is not what was written. */
+/** Data on disk is not what was written, or the disk cannot read it: then that is the cause. */
 export class DamageError extends Error {
   override name = "DamageError";
   readonly file: string;
@@ -28,8 +28,8 @@ export class DamageError extends Error {
   readonly offset: number;
   readonly reason: string;
 
-  constructor(file: string, offset: number, reason: string) {
-    super(`Damage in "${file}" at byte ${offset}: ${reason}`);
+  constructor(file: string, offset: number, reason: string, options?: ErrorOptions) {
+    super(`Damage in "${file}" at byte ${offset}: ${reason}`, options);
     this.file = file;
     this.offset = offset;
     this.reason = reason;

@@ -14,7 +14,7 @@ import { crc32 } from "node:zlib";
 import { dirname, join } from "@std/path";
 import type { Clock } from "../../lib/clock.ts";
 import { DamageError } from "./damage.ts";
-import { type Disk, type DiskFile, readBytes, writeBytes } from "../disk/disk.ts";
+import { createFile, type Disk, type DiskFile, readBytes, writeBytes } from "../disk/disk.ts";
 import { SECTOR_BYTES } from "./log_format.ts";
 
 export const MARKER_NAME = "NODE";
@@ -149,6 +149,14 @@ export async function isLocked(disk: Disk, directory: string): Promise<boolean> 
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
+}
+
+/**
+ * Marks a new directory, at once or not at all: from then on no node starts without a log in it.
+ * Not for a directory that a node may use, whose lock it would take away.
+ */
+export function createMarker(disk: Disk, directory: string, marker: Marker): Promise<void> {
+  return createFile(disk, directory, MARKER_NAME, markerOf(marker));
 }
 
 /** The bytes of a marker. Zeros fill up its sector, which a disk writes whole or not at all. */

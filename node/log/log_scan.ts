@@ -173,7 +173,8 @@ function openSegment(path: string, bytes: Uint8Array, position: Position): void 
   position.identity ??= header;
 }
 
-function belongsTo(header: LogIdentity, identity: LogIdentity | null): boolean {
+/** Whether a file with this header is of that log; null stands for any. */
+export function belongsTo(header: LogIdentity, identity: LogIdentity | null): boolean {
   if (identity === null) return true;
   return header.nodeId === identity.nodeId &&
     header.logId.every((byte, i) => byte === identity.logId[i]);
@@ -228,10 +229,7 @@ function readFrame(
   offset: number,
   position: Position,
 ): FrameHeader | SegmentEnd {
-  if (offset + SECTOR_BYTES > bytes.length) {
-    const reason = `file ends after ${bytes.length} bytes, before the zeros that end the records`;
-    throw new DamageError(path, bytes.length, reason);
-  }
+  refuseCut(path, bytes, offset);
   const header = decodeFrameHeader(bytes, offset);
   if (header === null) return { sealed: false, tornBytes: unwrittenFrame(path, bytes, offset) };
   const end = offset + frameBytes(header.bodyLength);
@@ -273,7 +271,9 @@ function unwrittenFrame(path: string, bytes: Uint8Array, offset: number): number
   const written = writtenEnd(bytes, offset);
   if (written === offset) return 0;
   refuseForeign(path, bytes, offset, "frame header is gone");
-  return written - offset;
+  const end = Math.ceil(written / SECTOR_BYTES) * SECTOR_BYTES;
+  refuseCut(path, bytes, end);
+  return end - offset;
 }
 
 /**
@@ -288,7 +288,15 @@ function tornFrame(path: string, bytes: Uint8Array, offset: number, end: number)
   if (writtenEnd(bytes, end) !== end) {
     throw new DamageError(path, end, "bytes follow the last frame that are not a frame");
   }
+  refuseCut(path, bytes, end);
   return end - offset;
+}
+
+/** Where the frames end, at `end`, there is a sector of zeros at least: else the file was cut off. */
+function refuseCut(path: string, bytes: Uint8Array, end: number): void {
+  if (end + SECTOR_BYTES <= bytes.length) return;
+  const reason = `file ends after ${bytes.length} bytes, before the zeros that end the records`;
+  throw new DamageError(path, bytes.length, reason);
 }
 
 /**

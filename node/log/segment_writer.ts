@@ -231,6 +231,10 @@ export class SegmentWriter {
    * last batch, `lastFrame`, and the zeros after it. A sync alone would not do: the system takes
    * such bytes for written. Nor would it do to read them once more: by then the system may have
    * let go of them, and show what is durable.
+   *
+   * Without room for the zeros a node starts all the same, and serves reads. Without room for the
+   * batch (a disk that copies on write may have none) it does not: its writes are answered as
+   * applied from now on, so they have to be durable.
    */
   async rewriteTail(lastFrame: Uint8Array): Promise<void> {
     writeBytes(this.#file, lastFrame, this.#tail - lastFrame.length);

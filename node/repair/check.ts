@@ -3,8 +3,15 @@
  *
  * @module
  */
+import { join } from "@std/path";
 import { DamageError } from "../log/damage.ts";
-import { checkMarker, isLocked, type Marker, type ShardNumber } from "../log/data_directory.ts";
+import {
+  checkMarker,
+  isLocked,
+  type Marker,
+  MARKER_NAME,
+  type ShardNumber,
+} from "../log/data_directory.ts";
 import type { Disk } from "../disk/disk.ts";
 import {
   type DirectoryScan,
@@ -16,12 +23,17 @@ import type { SegmentScan } from "../log/log_scan.ts";
 import { Replay } from "../replay.ts";
 import type { SnapshotScan } from "../snapshot/snapshot_scan.ts";
 
+/** How often a directory is read that changes each time. */
+const READINGS_MAX = 5;
+
 /** What a data directory holds, up to the first damage that a node would not start with. */
 export interface CheckReport {
   /** `null` if the directory was used by no node yet, or the damage comes before it is known. */
   readonly nodeId: string | null;
   /** Which one of the cluster it is; `null` if the marker does not say. */
   readonly shard: ShardNumber | null;
+  /** Whether there is a log, and no marker: the next start writes it. */
+  readonly lacksMarker: boolean;
   /** The one that the log begins with; `null` if it begins with record 1. */
   readonly snapshot: SnapshotScan | null;
   /** What is wrong with newer snapshots, instead of which a node would use `snapshot`. */
@@ -38,14 +50,22 @@ export interface CheckReport {
   readonly damage: DamageError | null;
 }
 
+/** A node has changed its directory during every reading: what it holds is not known. */
+export class DirectoryChangedError extends Error {
+  override name = "DirectoryChangedError";
+}
+
 /**
  * Reads all of `directory`. Damage is reported, not thrown.
  *
  * Beside a node, a file may change or go while it is read, and then look damaged: there, damage is
  * what two readings find alike.
+ *
+ * @throws {DirectoryChangedError} No two of several readings do.
  */
 export async function checkDirectory(disk: Disk, directory: string): Promise<CheckReport> {
-  for (let before = "";;) {
+  let before = "";
+  for (let reading = 1; reading <= READINGS_MAX; reading++) {
     const wasInUse = await isLocked(disk, directory);
     const report = await readReport(disk, directory);
     const damages = [...report.passedOver, report.damage].join("\n");
@@ -53,6 +73,9 @@ export async function checkDirectory(disk: Disk, directory: string): Promise<Che
     if (!wasInUse && !await isLocked(disk, directory)) return report;
     before = damages;
   }
+  throw new DirectoryChangedError(
+    `Cannot read "${directory}": the node that uses it has changed its files meanwhile`,
+  );
 }
 
 async function readReport(disk: Disk, directory: string): Promise<CheckReport> {
@@ -78,6 +101,7 @@ async function readReport(disk: Disk, directory: string): Promise<CheckReport> {
   return {
     nodeId: scan?.nodeId ?? marker?.nodeId ?? null,
     shard: marker?.shard ?? null,
+    lacksMarker: scan !== null && marker === null,
     ...found,
     passedOver: scan?.passedOver ?? [],
     records,
@@ -99,7 +123,8 @@ async function scanDataOf(
   if (scan === null && marker !== null) throw missingLog(directory);
   const nodeId = marker?.nodeId ?? null;
   if (scan !== null && nodeId !== null && scan.nodeId !== nodeId) {
-    throw new DamageError(directory, 0, `log is of node "${scan.nodeId}", marker of "${nodeId}"`);
+    const reason = `it names node "${nodeId}", but the log is of node "${scan.nodeId}"`;
+    throw new DamageError(join(directory, MARKER_NAME), 0, reason);
   }
   return scan;
 }

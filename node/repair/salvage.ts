@@ -10,19 +10,21 @@
  * @module
  */
 import { join } from "@std/path";
-import type { Clock } from "../../lib/clock.ts";
 import { withFiller } from "../disk/bad_sectors.ts";
 import {
   checkMarker,
+  createMarker,
+  makeDataDirectory,
   type Marker,
-  openDataDirectory,
+  MARKER_NAME,
   type ShardNumber,
 } from "../log/data_directory.ts";
 import { DamageError, UnreadableRecordError } from "../log/damage.ts";
-import { createFile, type Disk, readFile } from "../disk/disk.ts";
+import { createFile, type Disk, readBytes, readFile } from "../disk/disk.ts";
 import { type BrokenStretch, fileHeaderOf, type IntactFrame, walkFrames } from "./frame_walk.ts";
 import {
   encodeFileHeader,
+  type FileHeader,
   FrameKind,
   indexOfName,
   isSegmentName,
@@ -31,7 +33,7 @@ import {
   SECTOR_BYTES,
   segmentName,
 } from "../log/log_format.ts";
-import type { LogIdentity } from "../log/log_scan.ts";
+import { belongsTo, type LogIdentity } from "../log/log_scan.ts";
 import { Replay } from "../replay.ts";
 import { scanSnapshot } from "../snapshot/snapshot_scan.ts";
 import { writeSnapshot } from "../snapshot/snapshot_writer.ts";
@@ -42,7 +44,6 @@ export interface SalvageOptions {
   readonly from: string;
   /** The new one, which is empty or does not exist yet. */
   readonly to: string;
-  readonly clock: Clock;
   readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => Uint8Array;
   /** Told what a person should know beside the result, in one line each. */
   readonly report: (line: string) => void;
@@ -83,9 +84,10 @@ export interface SalvagedSnapshot {
  * Saves what is intact.
  *
  * @throws {DamageError} Nothing is.
+ * @throws {Error} The new directory cannot be written to.
  */
 export async function salvage(options: SalvageOptions): Promise<SalvageReport> {
-  const salvager = new Salvager(withFiller(options.disk), options.from);
+  const salvager = new Salvager(options);
   await salvager.read();
   const report = salvager.report();
   await writeDirectory(options, report, salvager.replay);
@@ -93,13 +95,18 @@ export async function salvage(options: SalvageOptions): Promise<SalvageReport> {
 }
 
 async function writeDirectory(
-  { disk, to, clock, randomBytes, report }: SalvageOptions,
+  { disk, to, randomBytes, report }: SalvageOptions,
   { nodeId, shard, lastIndex }: SalvageReport,
   replay: Replay,
 ): Promise<void> {
-  using directory = await openDataDirectory(disk, to, nodeId, { shard, clock, report });
+  await makeDataDirectory(disk, to, report);
+  // A node may have begun to use it while the damaged one was read.
+  const [name] = await disk.list(to);
+  if (name !== undefined) {
+    throw new Error(`Cannot write to "${to}": "${name}" is in it, expected it to be empty`);
+  }
   // Before there is a log: so no node starts with an empty one where only a part is written yet.
-  await directory.markExisting();
+  await createMarker(disk, to, { nodeId, shard });
   // An id of its own: so no file of the damaged log can get into this one unnoticed.
   const logId = randomBytes(new Uint8Array(16));
   const header = { firstIndex: lastIndex + 1, chain: 0, logId, nodeId };
@@ -123,7 +130,9 @@ class Salvager {
   readonly replay = new Replay({ hashKey: [0, 0] });
   readonly #disk: Disk;
   readonly #directory: string;
-  #logId: Uint8Array | null = null;
+  readonly #report: (line: string) => void;
+  /** Whose log it is; null if no header is intact. */
+  #identity: LogIdentity | null = null;
   #nodeId: string | null = null;
   #shard: ShardNumber | null = null;
   #snapshot: SalvagedSnapshot | null = null;
@@ -134,18 +143,20 @@ class Salvager {
   /** Why the log cannot end with that frame; null if it can. */
   #unfinished: string | null = "there is no segment";
 
-  constructor(disk: Disk, directory: string) {
-    this.#disk = disk;
-    this.#directory = directory;
+  constructor({ disk, from, report }: SalvageOptions) {
+    this.#disk = withFiller(disk);
+    this.#directory = from;
+    this.#report = report;
   }
 
   async read(): Promise<void> {
-    const marker = await this.#readMarker();
-    this.#nodeId = marker?.nodeId ?? null;
-    this.#shard = marker?.shard ?? null;
     const names = await this.#disk.list(this.#directory);
+    const headers = await this.#readHeaders(names);
+    this.#identify(await this.#readMarker(), [...headers.values()]);
     const segmentNames = names.filter(isSegmentName);
-    const snapshotNames = names.filter(isSnapshotName).reverse();
+    const snapshotNames = names
+      .filter((name) => isSnapshotName(name) && this.#isOwn(name, headers.get(name)))
+      .reverse();
     if (!await this.#readWholeSnapshot(snapshotNames) && segmentNames[0] !== segmentName(1)) {
       await this.#readBrokenSnapshot(snapshotNames);
     }
@@ -184,6 +195,52 @@ class Salvager {
     }
   }
 
+  /** The headers that are intact, by the names of the files. */
+  async #readHeaders(names: readonly string[]): Promise<Map<string, FileHeader>> {
+    const headers = new Map<string, FileHeader>();
+    for (const name of names) {
+      const mark = isSegmentName(name) ? Mark.segment : isSnapshotName(name) ? Mark.snapshot : null;
+      if (mark === null) continue;
+      const file = await this.#disk.open(join(this.#directory, name), "read");
+      try {
+        const header = fileHeaderOf(mark, readBytes(file, 0, SECTOR_BYTES));
+        if (header !== null) headers.set(name, header);
+      } finally {
+        file.close();
+      }
+    }
+    return headers;
+  }
+
+  /**
+   * Finds out whose data it is: that of the log that most headers are of, as a file of another log
+   * may have got in. The marker decides only between logs with as many files, or if no header is
+   * intact; and the shard in it is that of the node that it names, and of no other.
+   */
+  #identify(marker: Marker | null, headers: readonly FileHeader[]): void {
+    const named = marker?.nodeId ?? null;
+    const weightOf = (log: LogIdentity) => {
+      const files = headers.filter((header) => belongsTo(header, log)).length;
+      return files + (log.nodeId === named ? 0.5 : 0);
+    };
+    this.#identity = headers.toSorted((a, b) => weightOf(b) - weightOf(a)).at(0) ?? null;
+    this.#nodeId = this.#identity?.nodeId ?? named;
+    if (named === this.#nodeId) this.#shard = marker?.shard ?? null;
+    else if (named !== null) {
+      this.#report(
+        `the file ${MARKER_NAME} names node "${named}", but the log is of node ` +
+          `"${this.#nodeId}": it is saved as the data of "${this.#nodeId}"`,
+      );
+    }
+  }
+
+  /** Whether a snapshot is of the log, as far as its header says. */
+  #isOwn(name: string, header: FileHeader | undefined): boolean {
+    if (header === undefined || belongsTo(header, this.#identity)) return true;
+    this.#report(`"${name}" is of another log; it is left out`);
+    return false;
+  }
+
   /** Reads the newest snapshot that is whole, twice as a node does. False if there is none. */
   async #readWholeSnapshot(names: readonly string[]): Promise<boolean> {
     for (const name of names) {
@@ -193,9 +250,8 @@ class Salvager {
         if (error instanceof DamageError) continue;
         throw error;
       }
-      const scan = await scanSnapshot(this.#disk, this.#directory, name, this.replay.part);
-      this.#belongs(scan);
-      this.#begin({ name, index: scan.index, damage: null });
+      const { index } = await scanSnapshot(this.#disk, this.#directory, name, this.replay.part);
+      this.#begin({ name, index, damage: null });
       return true;
     }
     return false;
@@ -205,8 +261,6 @@ class Salvager {
   async #readBrokenSnapshot(names: readonly string[]): Promise<void> {
     for (const name of names) {
       const bytes = await readFile(this.#disk, join(this.#directory, name));
-      const header = fileHeaderOf(Mark.snapshot, bytes);
-      if (header !== null && !this.#belongs(header)) continue;
       let damage: string | null = null;
       let parts = 0;
       let isSealed = false;
@@ -235,20 +289,13 @@ class Salvager {
     const bytes = await readFile(this.#disk, join(this.#directory, name));
     const header = fileHeaderOf(Mark.segment, bytes);
     if (header === null) this.#fault(`header is damaged: ${name}`);
-    else if (this.#belongs(header)) this.#reach(header.firstIndex);
+    else if (belongsTo(header, this.#identity)) this.#reach(header.firstIndex);
     else return this.#fault(`segment is of another log: ${name}`);
     for (const frame of walkFrames(bytes)) {
       if (frame.header === null) this.#note(name, frame);
       else if (frame.header.kind === FrameKind.batch) this.#apply(name, frame);
       else if (frame.header.kind === FrameKind.seal) this.#end(name, frame.header.firstIndex);
     }
-  }
-
-  /** Whether a file is of the same log as those before it. */
-  #belongs({ logId, nodeId }: LogIdentity): boolean {
-    this.#logId ??= logId;
-    this.#nodeId ??= nodeId;
-    return nodeId === this.#nodeId && logId.every((byte, i) => byte === this.#logId![i]);
   }
 
   #note(name: string, { offset, reason, claim, isTorn }: BrokenStretch): void {

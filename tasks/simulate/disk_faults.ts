@@ -6,7 +6,7 @@
  */
 import { SECTOR_BYTES } from "../../node/log/log_format.ts";
 import type { Random } from "../random.ts";
-import { deviceError, type DiskCall, noSpace, type SimulatedDisk } from "./simulated_disk.ts";
+import { DeviceError, type DiskCall, noSpace, type SimulatedDisk } from "./simulated_disk.ts";
 import type { CrashMode } from "./simulated_node.ts";
 import type { World } from "./world.ts";
 
@@ -103,7 +103,7 @@ export class DiskFaults {
         count("sync failed");
     }
     if (call === "sync") this.#failSync(disk, path);
-    throw deviceError();
+    throw new DeviceError();
   }
 
   /** Some of the sectors were written, or all, or none. */

@@ -15,6 +15,7 @@
  */
 import { basename, dirname } from "@std/path";
 import type { Disk, DiskFile, OpenMode } from "../../node/disk/disk.ts";
+import { unreadable } from "../../node/disk/disk_errors.ts";
 import { SECTOR_BYTES } from "../../node/log/log_format.ts";
 
 /** Says of each unsynced sector whether it reached the disk. */
@@ -234,6 +235,15 @@ export class SimulatedDisk implements Disk {
     if (this.#abandoned) throw new Error("Process is gone");
   }
 
+  #beginRead(path: string, position: number): void {
+    try {
+      this.#beginAtOnce("read", path, false);
+    } catch (cause) {
+      if (!(cause instanceof DeviceError)) throw cause;
+      throw unreadable(path, position, cause);
+    }
+  }
+
   async list(directory: string): Promise<string[]> {
     await this.#begin("list", directory);
     const names = [...this.files.keys()].filter((path) => dirname(path) === directory);
@@ -262,7 +272,7 @@ export class SimulatedDisk implements Disk {
         return content.written.length;
       },
       read: (bytes, position) => {
-        this.#beginAtOnce("read", path, false);
+        this.#beginRead(path, position);
         content.evict(path, this.evicts);
         const piece = content.written.subarray(position, position + bytes.length);
         bytes.set(piece);
@@ -334,8 +344,12 @@ export function noSpace(): Error {
 }
 
 /** What the operating system says when the device fails. */
-export function deviceError(): Error {
-  return Object.assign(new Error("Input/output error (os error 5)"), { code: "EIO" });
+export class DeviceError extends Error {
+  readonly code = "EIO";
+
+  constructor() {
+    super("Input/output error (os error 5)");
+  }
 }
 
 /** The durable bytes of a file, and those of its unsynced sectors that survive. */

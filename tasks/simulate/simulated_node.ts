@@ -191,7 +191,7 @@ export class SimulatedNode {
     if (this.#process !== process) return;
     const damaged = this.#flipped.length > 0;
     // A flipped bit may make a directory look like that of another node: refused all the same.
-    const refuses = error instanceof DamageError || (damaged && !isOfDisk(error));
+    const refuses = !isOfDisk(error) && (error instanceof DamageError || damaged);
     if (!refuses) return this.#ended(process, error);
     this.#note(`refuses to start: ${error.message}`);
     if (!damaged) {

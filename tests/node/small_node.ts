@@ -14,7 +14,7 @@ import { type OpenedNode, openNode } from "../../node/open_node.ts";
 import { SnapshotMaker } from "../../node/snapshot/snapshot_maker.ts";
 import type { TakeSnapshot } from "../../node/snapshot/snapshot_scheduler.ts";
 import { until } from "../until.ts";
-import { SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
+import { DeviceError, SimulatedDisk } from "../../tasks/simulate/simulated_disk.ts";
 
 export const DIRECTORY = "n1";
 
@@ -114,6 +114,13 @@ function batchOf(...values: string[]): Uint8Array {
     encodeCommand(bytes, { kind: CommandKind.put, client: key, seq: i + 1, key, value });
   }
   return bytes.written();
+}
+
+/** From now on the device cannot read this file. */
+export function failReading(disk: SimulatedDisk, unreadable: string): void {
+  disk.beforeCall = (call, path) => {
+    if (call === "read" && path === unreadable) throw new DeviceError();
+  };
 }
 
 /** Resolves when the node has taken `count` snapshots in all, or failed to. */

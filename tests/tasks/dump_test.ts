@@ -68,6 +68,16 @@ Deno.test("dump prints what comes before the first damage, and ends with code 1"
   assertStringIncludes(stderr, `Damage in "${file}" at byte ${512 * 6}`);
 });
 
+Deno.test("dump says that a log is lost, as check does", async () => {
+  await using data = await writtenDirectory({ growthBytesMin: Infinity });
+  const file = join(data.path, segmentName(1));
+  await Deno.remove(file);
+  const { code, lines, stderr } = await dump(data.path);
+  const reason = "segment is missing: the directory has held a log before";
+  assertEquals([code, lines], [1, []]);
+  assertStringIncludes(stderr, `Damage in "${file}" at byte 0: ${reason}`);
+});
+
 Deno.test("dump refuses an index that is none, and --from with --snapshot", async () => {
   assertEquals((await dump("data/n1", "--from", "0")).code, 2);
   assertEquals((await dump("data/n1", "--from", "3", "--snapshot")).code, 2);

@@ -1,5 +1,7 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { join } from "@std/path";
 import { formatAddress } from "../../lib/config.ts";
+import { segmentName } from "../../node/log/log_format.ts";
 import { startMain, temporaryDirectory, writeFreeConfig } from "../process.ts";
 
 /** What it takes to start a node, and a directory that goes away. */
@@ -51,6 +53,15 @@ Deno.test("node --supervised stops when its input ends", async () => {
   await process.line(/^listening/);
   await process.closeInput();
   assertEquals(await process.exit(), { code: 0, signal: null });
+});
+
+Deno.test("node ends with code 3 when a file of its log cannot be read", async () => {
+  await using prepared = await prepareNode();
+  const file = join(prepared.node.data, segmentName(1));
+  await Deno.mkdir(file, { recursive: true }); // a directory cannot be read either
+  await using process = startMain(prepared.args);
+  assertEquals((await process.exit()).code, 3);
+  assertStringIncludes(process.stderr.join(), `Damage in "${file}" at byte 0: cannot be read: `);
 });
 
 Deno.test("node refuses a directory that another process has", async () => {

@@ -79,6 +79,7 @@ Deno.test("salvage refuses a directory in the damaged one, and a file", async ()
   await using directory = await temporaryDirectory();
   const data = join(directory.path, "n1");
   await Deno.mkdir(data);
+  await Deno.writeTextFile(join(data, segmentName(1)), "");
   const link = join(directory.path, "link");
   const { success } = await new Deno.Command("ln", { args: ["-s", data, link] }).output();
   assert(success);

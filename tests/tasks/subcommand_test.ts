@@ -19,6 +19,7 @@ for (const [args, id, quiet] of ACCEPTED) {
 
 const REFUSED: [args: string[], message: string][] = [
   [[], "Missing argument, expected DIR"],
+  [[""], "Empty argument, expected DIR"],
   [["a", "b"], `Unexpected argument "b", expected DIR`],
   [["a", "--", "--id"], `Unexpected argument "--id", expected DIR`],
   [["a", "--loud"], `Unknown flag "--loud", expected --id, --quiet`],

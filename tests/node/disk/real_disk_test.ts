@@ -2,6 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import { REMOVE_PIECE_BYTES } from "../../../lib/limits.ts";
 import { readFile } from "../../../node/disk/disk.ts";
+import { DamageError } from "../../../node/log/damage.ts";
 import { realDisk } from "../../../node/disk/real_disk.ts";
 import { temporaryDirectory } from "../../../tasks/temporary_directory.ts";
 
@@ -20,9 +21,10 @@ Deno.test("realDisk.remove() removes files of any size, and nothing else", async
   await assertRejects(() => realDisk.remove(missing), Deno.errors.NotFound);
 });
 
-Deno.test("realDisk names the file that it cannot read", async () => {
+Deno.test("realDisk takes for damaged what it cannot read, and names the file", async () => {
   await using directory = await temporaryDirectory("disk-");
   const path = join(directory.path, "0000000000000001.log");
   await Deno.mkdir(path);
-  await assertRejects(() => readFile(realDisk, path), Error, `Cannot read "${path}": `);
+  const reason = `Damage in "${path}" at byte 0: cannot be read: Is a directory (os error 21)`;
+  await assertRejects(() => readFile(realDisk, path), DamageError, reason);
 });

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Command, CommandKind, Outcome } from "../../../lib/key_value.ts";
 import { SECTOR_BYTES, segmentName } from "../../../node/log/log_format.ts";
 import {
-  deviceError,
+  DeviceError,
   SimulatedDisk,
   type Survives,
 } from "../../../tasks/simulate/simulated_disk.ts";
@@ -38,7 +38,7 @@ function failSync(disk: SimulatedDisk, count: number, written: Survives): () => 
   disk.beforeCall = (call, path) => {
     if (call !== "sync" || ++calls !== count) return;
     disk.failSync(path, written);
-    throw deviceError();
+    throw new DeviceError();
   };
   return () => calls >= count;
 }

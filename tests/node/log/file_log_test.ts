@@ -353,6 +353,47 @@ Deno.test("FileLog refuses lost sectors next to what no torn batch has", async (
   }
 });
 
+Deno.test("FileLog refuses a torn last batch with a part of another one after it", async () => {
+  const disk = new SimulatedDisk();
+  const { log } = await openLog(disk, { fillBytes: 16_384 });
+  await log.append(bodyOf(2600, 1), 1);
+  const bytes = disk.bytes(FIRST);
+  bytes.copyWithin(log.bytes, log.bytes - SECTOR_BYTES, log.bytes); // marked as the rest of a body
+  bytes.fill(0, 2 * SECTOR_BYTES, 3 * SECTOR_BYTES);
+  const error = await assertRejects(
+    () => openLog(disk),
+    DamageError,
+    "bytes follow the last frame",
+  );
+  assertEquals([error.file, error.offset], [FIRST, log.bytes]);
+});
+
+Deno.test("FileLog refuses a torn last batch without zeros after it: the file was cut off", async () => {
+  const disk = new SimulatedDisk();
+  const { log } = await openLog(disk);
+  for (const length of [100, 2600]) await log.append(bodyOf(length, 1), 1);
+  const last = 2 * SECTOR_BYTES; // the frame of six sectors
+  for (const lost of [last, last + SECTOR_BYTES]) {
+    const torn = disk.copy();
+    torn.bytes(FIRST).fill(0, lost, lost + SECTOR_BYTES);
+    const whole = torn.bytes(FIRST).length;
+    for (let length = last + 2 * SECTOR_BYTES; length < whole; length += 100) {
+      const cut = torn.copy();
+      cut.cut(FIRST, length);
+      const opened = openLog(cut);
+      const context = `sector ${lost / SECTOR_BYTES} lost, cut at ${length}`;
+      if (length >= log.bytes + SECTOR_BYTES) {
+        assertEquals((await opened).batches.length, 1, context);
+      } else {await assertRejects(
+          () => opened,
+          DamageError,
+          `file ends after ${length} bytes`,
+          context,
+        );}
+    }
+  }
+});
+
 Deno.test("FileLog refuses a log that belongs to another node", async () => {
   const disk = new SimulatedDisk();
   await openLog(disk);

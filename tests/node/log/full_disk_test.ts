@@ -254,6 +254,22 @@ Deno.test("FileLog opens on a disk that has no room to write zeros again", async
   assertEquals((await openLog(disk.crash(() => false))).replayed, BATCHES.slice(0, 2));
 });
 
+Deno.test("FileLog does not open on a disk that has no room to write the last batch again", async () => {
+  const disk = new SimulatedDisk();
+  const { log } = await openLog(disk);
+  disk.beforeCall = (call) => {
+    if (call === "sync") throw new Error("Killed");
+  };
+  await assertRejects(() => log.append(new TextEncoder().encode(BATCHES[0]), 1), Error, "Killed");
+  log.close();
+  disk.beforeCall = (call) => {
+    if (call === "write") throw noSpace(); // as a disk that copies on write
+  };
+  await assertRejects(() => openLog(disk), Error, noSpace().message);
+  disk.beforeCall = () => {};
+  assertEquals((await openLog(disk)).replayed, BATCHES.slice(0, 1));
+});
+
 Deno.test("FileLog fails for good when a sync finds the disk full", async () => {
   const tooLarge = new Error("File too large (os error 27)"); // without a code, as Deno throws it
   for (const error of [noSpace(), tooLarge]) {

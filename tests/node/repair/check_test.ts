@@ -1,17 +1,19 @@
-import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { systemClock } from "../../../lib/clock.ts";
 import { CommandKind } from "../../../lib/key_value.ts";
-import { checkDirectory } from "../../../node/repair/check.ts";
+import { checkDirectory, DirectoryChangedError } from "../../../node/repair/check.ts";
 import { DamageError } from "../../../node/log/damage.ts";
 import { isLocked, openDataDirectory } from "../../../node/log/data_directory.ts";
 import type { Disk } from "../../../node/disk/disk.ts";
+import type { OpenedNode } from "../../../node/open_node.ts";
 import { segmentName } from "../../../node/log/log_format.ts";
 import { MemoryNode } from "../../memory_cluster.ts";
 import { SimulatedDisk } from "../../../tasks/simulate/simulated_disk.ts";
 import {
   DIRECTORY,
   diskWithUnreadableRecord,
+  failReading,
   openSmallNode,
   TOO_LARGE,
   write,
@@ -86,6 +88,16 @@ Deno.test("checkDirectory() names an unreadable record, with which no node start
   assertEquals(bytesOf(disk), before);
 });
 
+Deno.test("checkDirectory() names a file that cannot be read, with which no node starts", async () => {
+  for (const path of [SEGMENT, MARKER]) {
+    const disk = await diskOfNode();
+    failReading(disk, path);
+    const message = `Damage in "${path}" at byte 0: cannot be read: Input/output error`;
+    assertStringIncludes(`${(await checkDirectory(disk, "n1")).damage?.message}`, message);
+    await assertRejects(() => openSmallNode(disk), DamageError, message);
+  }
+});
+
 Deno.test("checkDirectory() knows that a log is missing", async () => {
   for (const marker of ["as it was written", "of zeros"]) {
     const disk = await diskOfNode();
@@ -111,18 +123,34 @@ function besideNode(disk: SimulatedDisk, happens: () => Promise<unknown>): Disk 
   };
 }
 
+/** The disk of a node that begins a segment, up to so many times, before each read of its log. */
+function besideBusyNode(disk: SimulatedDisk, opened: OpenedNode, cutsMax: number): Disk {
+  let cuts = 0;
+  return besideNode(disk, async () => {
+    if (cuts === cutsMax) return;
+    cuts++;
+    await opened.log.cut();
+    await write(opened, 3 * cuts, 3 * cuts + 3);
+  });
+}
+
 Deno.test("checkDirectory() takes nothing for damage that a node does meanwhile", async () => {
   const disk = new SimulatedDisk();
   await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
   await write(opened, 0, 3);
-  let cuts = 0;
-  const beside = besideNode(disk, async () => {
-    if (++cuts > 3) return;
-    await opened.log.cut();
-    await write(opened, 3 * cuts, 3 * cuts + 3);
-  });
-  const { damage, records } = await checkDirectory(beside, DIRECTORY);
+  const { damage, records } = await checkDirectory(besideBusyNode(disk, opened, 3), DIRECTORY);
   assertEquals([damage, records], [null, 12]);
+});
+
+Deno.test("checkDirectory() gives up beside a node that changes its files all the time", async () => {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  await write(opened, 0, 3);
+  await assertRejects(
+    () => checkDirectory(besideBusyNode(disk, opened, Infinity), DIRECTORY),
+    DirectoryChangedError,
+    `Cannot read "n1": the node that uses it has changed its files meanwhile`,
+  );
 });
 
 Deno.test("checkDirectory() reports damage beside a node that goes on", async () => {

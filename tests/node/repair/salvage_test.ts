@@ -1,16 +1,16 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { systemClock } from "../../../lib/clock.ts";
 import { CommandKind, Outcome } from "../../../lib/key_value.ts";
 import { checkDirectory } from "../../../node/repair/check.ts";
 import { DamageError } from "../../../node/log/damage.ts";
-import { checkMarker, MARKER_NAME } from "../../../node/log/data_directory.ts";
+import { checkMarker, createMarker, MARKER_NAME } from "../../../node/log/data_directory.ts";
 import { scanDirectory } from "../../../node/log/directory_scan.ts";
 import type { Disk } from "../../../node/disk/disk.ts";
-import { Mark, segmentName, snapshotName } from "../../../node/log/log_format.ts";
+import { unreadable } from "../../../node/disk/disk_errors.ts";
+import { encodeFileHeader, Mark, segmentName, snapshotName } from "../../../node/log/log_format.ts";
 import { Replay } from "../../../node/replay.ts";
 import { type LostRange, salvage } from "../../../node/repair/salvage.ts";
 import { stateHash } from "../../../node/state_hash.ts";
-import { deviceError, SimulatedDisk } from "../../../tasks/simulate/simulated_disk.ts";
+import { DeviceError, SimulatedDisk } from "../../../tasks/simulate/simulated_disk.ts";
 import {
   DIRECTORY,
   diskWithUnreadableRecord,
@@ -26,14 +26,13 @@ import {
 const SALVAGED = "salvaged";
 
 /** Saves the node's data on `disk` into {@linkcode SALVAGED}. */
-function save(disk: Disk) {
+function save(disk: Disk, report: (line: string) => void = () => {}) {
   return salvage({
     disk,
     from: DIRECTORY,
     to: SALVAGED,
-    clock: systemClock,
     randomBytes: (target) => target.fill(9),
-    report: () => {},
+    report,
   });
 }
 
@@ -198,7 +197,9 @@ function withBadPage(disk: SimulatedDisk, badPath: string, page: number): Disk {
       const file = await disk.open(path, mode);
       const read = (bytes: Uint8Array, position: number) => {
         const end = position + bytes.length;
-        if (position < (page + 1) * 4096 && end > page * 4096) throw deviceError();
+        if (position < (page + 1) * 4096 && end > page * 4096) {
+          throw unreadable(path, position, new DeviceError());
+        }
         return file.read(bytes, position);
       };
       return path === badPath ? { ...file, read } : file;
@@ -221,6 +222,39 @@ Deno.test("salvage() names what is lost where a disk cannot be read", async () =
       }
     }
   }
+});
+
+Deno.test("salvage() does not take what cannot be read for the end of the log", async () => {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  await write(opened, 0, 12);
+  const page = 1; // the sectors 8 to 15: the batches 8 to 12, and zeros
+  const { lost, lastIndex } = await save(withBadPage(disk, pathOf(segmentName(1)), page));
+  assertEquals([lost.map(({ first, last }) => [first, last]), lastIndex], [[[8, null]], 7]);
+});
+
+Deno.test("salvage() does not know what a segment had that a damaged seal leads to", async () => {
+  const disk = await threeSegments({ withSnapshot: false });
+  const bytes = disk.bytes(pathOf(segmentName(7)));
+  const [lastBatch, seal] = [6 * 512, 7 * 512];
+  for (const frame of [lastBatch, seal]) bytes[frame + 100] ^= 1;
+  disk.files.delete(pathOf(segmentName(13)));
+  const { lost } = await save(disk);
+  assertEquals(lost.map(({ first, last }) => [first, last]), [[12, null]]);
+});
+
+Deno.test("salvage() goes on right behind a frame out of its place, however long that is", async () => {
+  const disk = new SimulatedDisk();
+  await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
+  await write(opened, 0, 5);
+  const large = { kind: CommandKind.put, client: "c", seq: 1, key: "k", value: "v".repeat(2600) };
+  await opened.node.write(large);
+  await write(opened, 5, 6);
+  const bytes = disk.bytes(pathOf(segmentName(1)));
+  bytes.copyWithin(2 * 512, 6 * 512, 7 * 512); // the start of batch 6 in the place of batch 2
+  const { lost, lastIndex } = await save(disk);
+  // Batch 3 continues one that nobody knows.
+  assertEquals([lost.map(({ first, last }) => [first, last]), lastIndex], [[[2, 3]], 7]);
 });
 
 Deno.test("salvage() names what is lost with frames out of their places", async () => {
@@ -303,6 +337,18 @@ Deno.test("salvage() saves intact frames of a damaged snapshot, and the log afte
   }
 });
 
+Deno.test("salvage() keeps all that an intact end of a damaged snapshot remembers", async () => {
+  const { disk, name } = await largeSnapshot();
+  disk.bytes(pathOf(name))[300_100] ^= 4; // in a frame of keys
+  await save(disk);
+  await putInPlace(disk);
+  await using again = await openSmallNode(disk);
+  for (let i = 0; i < 12; i++) {
+    const command = { kind: CommandKind.put, client: `c${i}`, seq: 1, key: `k${i}`, value: "" };
+    assertEquals((await again.node.write(command)).outcome, Outcome.mismatch, `client c${i}`);
+  }
+});
+
 Deno.test("salvage() never lets a client whose results were lost write twice", async () => {
   const disk = new SimulatedDisk();
   await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
@@ -344,7 +390,8 @@ Deno.test("salvage() leaves all or what no node starts on, after a crash at any 
         contentsOf(found, await filesOf(found)),
         contentsOf(whole, await filesOf(whole)),
       );
-      const isEmpty = (await found.list(SALVAGED)).every((name) => name === "NODE");
+      // Where the first file has no name yet, nothing was salvaged, and nothing says so.
+      const isEmpty = (await found.list(SALVAGED)).every((name) => name === `${MARKER_NAME}.tmp`);
       await putInPlace(found);
       const opened = await openSmallNode(found).catch((error) => {
         assert(error instanceof DamageError, `call ${crashAt}: ${error.stack}`);
@@ -372,6 +419,86 @@ Deno.test("salvage() keeps the shard of an intact marker; else the next start ad
     await using _started = await openSmallNode(disk);
     assertEquals(await checkMarker(disk, DIRECTORY), { nodeId: "n1", shard });
   }
+});
+
+for (const withSnapshot of [false, true]) {
+  const what = withSnapshot ? "with a snapshot" : "from record 1";
+
+  Deno.test(`salvage() believes the log, not a marker of another node: ${what}`, async () => {
+    const disk = await threeSegments({ withSnapshot });
+    disk.files.delete(pathOf(MARKER_NAME));
+    await createMarker(disk, DIRECTORY, { nodeId: "n2", shard: "2 of 6" });
+    const lines: string[] = [];
+    const { nodeId, shard, lost, lastIndex } = await save(disk, (line) => lines.push(line));
+    assertEquals({ nodeId, shard, lost, lastIndex }, {
+      nodeId: "n1",
+      shard: null, // that of the marker is the place of n2: the next start adds the right one
+      lost: [],
+      lastIndex: 18,
+    });
+    assertEquals(await salvagedHash(disk), await hashWithout(disk, []));
+    assertEquals(lines, [
+      `the file NODE names node "n2", but the log is of node "n1": it is saved as the data of "n1"`,
+    ]);
+  });
+}
+
+Deno.test("salvage() takes a marker of zeros for one that names nobody", async () => {
+  const disk = await threeSegments({ withSnapshot: false });
+  disk.bytes(pathOf(MARKER_NAME)).fill(0);
+  const lines: string[] = [];
+  const { nodeId, shard, lost } = await save(disk, (line) => lines.push(line));
+  assertEquals([nodeId, shard, lost, lines], ["n1", null, [], []]);
+  assertEquals(await checkMarker(disk, SALVAGED), { nodeId: "n1", shard: null });
+
+  for (const name of await filesOf(disk)) disk.bytes(pathOf(name))[50] ^= 1;
+  await assertRejects(() => save(disk), DamageError, "not even whose data it is");
+});
+
+Deno.test("salvage() goes by the marker where no header of a file is intact", async () => {
+  const disk = await threeSegments({ withSnapshot: false });
+  for (const name of await filesOf(disk)) disk.bytes(pathOf(name))[50] ^= 1;
+  const { nodeId, shard, lost } = await save(disk);
+  assertEquals([nodeId, shard, lost], ["n1", "1 of 6", []]);
+});
+
+Deno.test("salvage() leaves out a snapshot of another log, and says so", async () => {
+  const disk = await threeSegments({ withSnapshot: false });
+  const other = new SimulatedDisk();
+  await using opened = await openSmallNode(other, { growthBytesMin: Infinity, id: 8 });
+  await write(opened, 20, 26);
+  await takeFrom(other)(await opened.log.cut(), new AbortController().signal);
+  const name = snapshotName(6);
+  disk.files.set(pathOf(name), other.files.get(pathOf(name))!);
+  const whole = disk.copy();
+  whole.files.delete(pathOf(name));
+  const lines: string[] = [];
+  const { snapshot, lost } = await save(disk, (line) => lines.push(line));
+  assertEquals([snapshot, lost], [null, []]);
+  assertEquals(lines, [`"${name}" is of another log; it is left out`]);
+  assertEquals(await salvagedHash(disk), await hashWithout(whole, []));
+});
+
+Deno.test("salvage() goes by the marker between as many files of two logs", async () => {
+  const disk = await threeSegments({ withSnapshot: true });
+  for (const name of (await filesOf(disk)).slice(1, -1)) disk.files.delete(pathOf(name));
+  const [snapshot, segment] = await filesOf(disk);
+  const ofOther = { firstIndex: 7, chain: 0, logId: new Uint8Array(16), nodeId: "n2" };
+  disk.bytes(pathOf(snapshot)).set(encodeFileHeader(Mark.snapshot, ofOther).sector);
+  const { nodeId, lost } = await save(disk);
+  assertEquals([nodeId, lost.map(({ first, last }) => [first, last])], ["n1", [[1, 12]]]);
+  assertEquals(segment, segmentName(13));
+});
+
+Deno.test("salvage() does not touch a directory that a node has begun to use", async () => {
+  const disk = await threeSegments({ withSnapshot: false });
+  await disk.open(`${SALVAGED}/${MARKER_NAME}`, "create");
+  await assertRejects(
+    () => save(disk),
+    Error,
+    `Cannot write to "salvaged": "NODE" is in it, expected it to be empty`,
+  );
+  assertEquals(await disk.list(SALVAGED), [MARKER_NAME]);
 });
 
 Deno.test("salvage() refuses when not even the name of the node is intact", async () => {

@@ -15,6 +15,7 @@ import { Fed } from "../fed.ts";
 import { type DiskCall, noSpace, SimulatedDisk } from "../../../tasks/simulate/simulated_disk.ts";
 import {
   DIRECTORY,
+  failReading,
   filesOf,
   openSmallNode,
   pathOf,
@@ -314,6 +315,15 @@ Deno.test("Node falls back to the log when a snapshot is damaged and the log who
   assertStringIncludes(again.reports[0], `Damage in "${pathOf(snapshot)}" at byte 512`);
   assertStringIncludes(again.reports[0], "went on from record 1 instead");
   assertEquals(await filesOf(disk), [first, snapshot, last]);
+});
+
+Deno.test("Node falls back to the log when a snapshot cannot be read", async () => {
+  const { disk, hash, names: [, snapshot] } = await undropped();
+  failReading(disk, pathOf(snapshot));
+  await using again = await openSmallNode(disk);
+  assertEquals(again.node.stateHash(), hash);
+  const reason = "cannot be read: Input/output error (os error 5); went on from record 1 instead";
+  assertEquals(again.reports, [`Damage in "${pathOf(snapshot)}" at byte 0: ${reason}`]);
 });
 
 Deno.test("Node falls back to the older snapshot when the newer is damaged", async () => {
