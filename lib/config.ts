@@ -89,11 +89,6 @@ export function parseConfig(text: string, fileName?: string): ClusterConfig {
   throw new ConfigError(reader.problems.map((problem) => `Cannot use config ${which}: ${problem}`));
 }
 
-/** A place to connect to, such as `127.0.0.1:8080` or `[::1]:8080`. */
-export function formatAddress(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
 const DEFAULT_HOST = "127.0.0.1";
 
 type Fields = Record<string, unknown>;

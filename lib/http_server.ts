@@ -6,7 +6,7 @@
 import { AcceptFailures } from "./accept_failures.ts";
 import type { Handler } from "./api.ts";
 import { systemClock } from "./clock.ts";
-import { formatAddress } from "./config.ts";
+import { formatAddress } from "./address.ts";
 import { atMostDrainTime } from "./drain.ts";
 
 export interface HttpServerOptions {

@@ -13,10 +13,10 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
 import { ByteWriter } from "./byte_writer.ts";
 import type { Clock } from "./clock.ts";
 import { LINK_BACKLOG_BYTES_MAX, LINK_FRAME_BYTES_MAX } from "./limits.ts";
+import { decodeUtf8 } from "./utf8.ts";
 
 const LENGTH_BYTES = 4;
 const ID_OFFSET = 4;
@@ -47,8 +47,6 @@ export class Frame {
   /** The payload is in `bytes` from here to `end`. */
   start = 0;
   end = 0;
-  /** The same bytes. A `Buffer` decodes text, but slows down loops that also meet plain arrays. */
-  readonly #text: Buffer;
 
   /** Appends the payload to `writer`. Bound to the frame, so that it can be passed as it is. */
   readonly copyTo = (writer: ByteWriter): void => {
@@ -58,7 +56,6 @@ export class Frame {
   constructor(bytes: Uint8Array<ArrayBuffer>) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /**
@@ -86,7 +83,7 @@ export class Frame {
 
   /** The UTF-8 in `bytes` from `start` to `end` as text; by default all of the payload. */
   text(start: number = this.start, end: number = this.end): string {
-    return this.#text.toString("utf8", start, end);
+    return decodeUtf8(this.bytes, start, end);
   }
 }
 

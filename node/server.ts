@@ -8,7 +8,8 @@
 import { createHandler } from "../lib/api.ts";
 import { AcceptFailures } from "../lib/accept_failures.ts";
 import { systemClock } from "../lib/clock.ts";
-import { formatAddress, type NodeConfig } from "../lib/config.ts";
+import { formatAddress } from "../lib/address.ts";
+import type { NodeConfig } from "../lib/config.ts";
 import { HttpServer } from "../lib/http_server.ts";
 import { defaultMemoryBytes, storeBytesMax } from "./admission.ts";
 import type { ShardNumber } from "./log/data_directory.ts";

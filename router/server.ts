@@ -5,7 +5,8 @@
  */
 import { createHandler } from "../lib/api.ts";
 import { systemClock } from "../lib/clock.ts";
-import { type ClusterConfig, formatAddress, type NodeConfig } from "../lib/config.ts";
+import { formatAddress } from "../lib/address.ts";
+import type { ClusterConfig, NodeConfig } from "../lib/config.ts";
 import { HttpServer } from "../lib/http_server.ts";
 import { Link } from "./link.ts";
 import { Router } from "./router.ts";

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type ClusterConfig, formatAddress, loadConfig, type NodeConfig } from "../lib/config.ts";
+import { formatAddress } from "../lib/address.ts";
+import { type ClusterConfig, loadConfig, type NodeConfig } from "../lib/config.ts";
 import { DamageError } from "../node/log/damage.ts";
 import { WrongDirectoryError } from "../node/log/data_directory.ts";
 import { type RunningNode, startNode } from "../node/server.ts";

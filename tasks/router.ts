@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type ClusterConfig, formatAddress, loadConfig } from "../lib/config.ts";
+import { formatAddress } from "../lib/address.ts";
+import { type ClusterConfig, loadConfig } from "../lib/config.ts";
 import { type RunningRouter, startRouter } from "../router/server.ts";
 import { ExitCode, Failure, isBug, notCapable, parseArguments } from "./subcommand.ts";
 import { whyNotListening } from "./supervise/port_check.ts";

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
+import { formatAddress } from "../../lib/address.ts";
+import type { ClusterConfig, NodeConfig } from "../../lib/config.ts";
 import { Failure } from "../subcommand.ts";
 
 /** Counts since the nodes started, summed up over the nodes. */

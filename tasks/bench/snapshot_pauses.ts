@@ -10,7 +10,8 @@
  */
 
 import { join } from "@std/path";
-import { formatAddress, type NodeConfig } from "../../lib/config.ts";
+import { formatAddress } from "../../lib/address.ts";
+import type { NodeConfig } from "../../lib/config.ts";
 import { Failure } from "../subcommand.ts";
 import { prepareCluster, startAll } from "./bench_cluster.ts";
 import type { BenchRun } from "./bench_run.ts";

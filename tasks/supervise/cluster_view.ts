@@ -9,7 +9,8 @@
  */
 
 import { blue, bold, cyan, green, magenta, yellow } from "@std/fmt/colors";
-import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
+import { formatAddress } from "../../lib/address.ts";
+import type { ClusterConfig, NodeConfig } from "../../lib/config.ts";
 import { formatSize } from "../size.ts";
 import type { State } from "./supervised_process.ts";
 

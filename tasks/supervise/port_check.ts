@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type ClusterConfig, formatAddress } from "../../lib/config.ts";
+import { formatAddress } from "../../lib/address.ts";
+import type { ClusterConfig } from "../../lib/config.ts";
 import { Failure } from "../subcommand.ts";
 
 interface Listener {

@@ -13,7 +13,8 @@
  */
 
 import { resolve } from "@std/path";
-import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
+import { formatAddress } from "../../lib/address.ts";
+import type { ClusterConfig, NodeConfig } from "../../lib/config.ts";
 import { checkCommand } from "../advised_commands.ts";
 import { realPathOf } from "../real_path.ts";
 import { MAIN, THREAD_SOURCES } from "../source.ts";

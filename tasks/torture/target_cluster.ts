@@ -5,7 +5,8 @@
  */
 
 import { systemClock } from "../../lib/clock.ts";
-import { type ClusterConfig, formatAddress } from "../../lib/config.ts";
+import { formatAddress } from "../../lib/address.ts";
+import type { ClusterConfig } from "../../lib/config.ts";
 import { Failure } from "../subcommand.ts";
 import { makeDataDirectories } from "../supervise/make_data_directories.ts";
 import {

@@ -1,12 +1,6 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { join, resolve } from "@std/path";
-import {
-  BUILT_IN_CONFIG,
-  ConfigError,
-  formatAddress,
-  loadConfig,
-  parseConfig,
-} from "../../lib/config.ts";
+import { BUILT_IN_CONFIG, ConfigError, loadConfig, parseConfig } from "../../lib/config.ts";
 
 /** A config that is right, as plain JSON values, for a test to spoil. */
 // deno-lint-ignore no-explicit-any
@@ -342,9 +336,4 @@ Deno.test("loadConfig() names the file that it cannot read", async () => {
     error.message,
     `Cannot read config "no/such.json": No such file or directory`,
   );
-});
-
-Deno.test("formatAddress() puts an IPv6 address in brackets", () => {
-  assertEquals(formatAddress("::1", 8080), "[::1]:8080");
-  assertEquals(formatAddress("127.0.0.1", 8080), "127.0.0.1:8080");
 });

@@ -7,7 +7,8 @@
 
 import { assertEquals, assertGreater, assertLess, assertMatch } from "@std/assert";
 import { join } from "@std/path";
-import { type ClusterConfig, formatAddress, type NodeConfig } from "../../lib/config.ts";
+import { formatAddress } from "../../lib/address.ts";
+import type { ClusterConfig, NodeConfig } from "../../lib/config.ts";
 import { salvageCommand } from "../../tasks/advised_commands.ts";
 import {
   freePorts,

@@ -7,7 +7,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { formatAddress } from "../../lib/config.ts";
+import { formatAddress } from "../../lib/address.ts";
 import { SNAPSHOT_GROWTH_BYTES_MIN } from "../../lib/limits.ts";
 import { programsOf } from "../../tasks/supervise/program.ts";
 import { startMain, temporaryDirectory, waitFor, writeFreeConfig } from "../process.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
-import { formatAddress } from "../../lib/config.ts";
+import { formatAddress } from "../../lib/address.ts";
 import { segmentName } from "../../node/log/log_format.ts";
 import { startMain, temporaryDirectory, writeFreeConfig } from "../process.ts";
 
