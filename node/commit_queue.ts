@@ -303,8 +303,8 @@ export class CommitQueue {
 
   /**
    * Answers a batch that the log did not take. A write in it that was or may have been applied
-   * before, and is sent again, gets its result all the same: a client that is refused knows that it was
-   * not applied.
+   * before, and is sent again, gets its result all the same: a client that is refused knows that
+   * its write was not applied.
    */
   #refuse(batch: Batch, refusal: Refusal): Promise<void> {
     this.#refusal = refusal;
