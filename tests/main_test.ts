@@ -28,7 +28,8 @@ const MISUSE: [args: string[], message: string][] = [
   [["node", "--id", "n1", "--id", "n2"], `sixpaths node: Repeated flag "--id", expected it once`],
   [
     ["node", "--id", "n1", "--port", "8090"],
-    `sixpaths node: Unknown flag "--port", expected --id, --config, --memory-max, --supervised`,
+    `sixpaths node: Unknown flag "--port", expected --id, --config, --memory-max, ` +
+    "--must-exist, --supervised",
   ],
   [
     ["router", "--id", "n1"],
