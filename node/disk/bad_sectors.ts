@@ -4,18 +4,29 @@
  * @module
  */
 import type { Disk, DiskFile } from "./disk.ts";
+import { isDeviceError } from "./disk_errors.ts";
 
 /** What is tried where more cannot be read at once: a page, or a sector of a new disk. */
 const PIECE_BYTES = 4096;
 /** Stands for a byte that cannot be read: neither zero, which means never written, nor a mark. */
 const FILLER = 0xff;
 
-/** The same disk, but what cannot be read of a file is read as filler, and so is damaged. */
+/**
+ * The same disk, but what cannot be read of a file is read as filler, and so is damaged; and a file
+ * that cannot even be opened, because of a bad sector, is read as an empty one.
+ */
 export function withFiller(disk: Disk): Disk {
   return {
     list: (directory) => disk.list(directory),
     makeDirectory: (directory) => disk.makeDirectory(directory),
-    open: async (path, mode) => fileWithFiller(await disk.open(path, mode)),
+    open: async (path, mode) => {
+      try {
+        return fileWithFiller(await disk.open(path, mode));
+      } catch (error) {
+        if (mode === "read" && isDeviceError(error)) return NOTHING;
+        throw error;
+      }
+    },
     rename: (from, to) => disk.rename(from, to),
     remove: (path) => disk.remove(path),
     syncDirectory: (directory) => disk.syncDirectory(directory),
@@ -46,3 +57,13 @@ function fileWithFiller(file: DiskFile): DiskFile {
     close: () => file.close(),
   };
 }
+
+/** What is read of a file that cannot be opened. */
+const NOTHING: DiskFile = {
+  size: () => Promise.resolve(0),
+  read: () => 0,
+  write: () => 0,
+  syncData: () => Promise.resolve(),
+  tryLock: () => true,
+  close() {},
+};

@@ -49,6 +49,11 @@ function isOutOfFiles(error: unknown): boolean {
   return hasCode(error, ["EMFILE", "ENFILE"]);
 }
 
+/** Whether the device itself has failed, as at a bad sector. */
+export function isDeviceError(error: unknown): boolean {
+  return hasCode(error, ["EIO"]);
+}
+
 function hasCode(error: unknown, codes: string[]): boolean {
   return error instanceof Error && "code" in error && codes.includes(String(error.code));
 }

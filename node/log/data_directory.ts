@@ -186,7 +186,9 @@ async function readMarker(file: DiskFile, path: string): Promise<Marker | null> 
   const marker = { nodeId: found?.[1] ?? "…", shard };
   const expected = lineOf(marker);
   if (length === SECTOR_BYTES && line === expected) return marker;
-  const reason = `content is ${JSON.stringify(line)}, expected ${JSON.stringify(expected)}`;
+  const reason = line === expected
+    ? `it has ${length} bytes, expected ${SECTOR_BYTES}`
+    : `content is ${JSON.stringify(line)}, expected ${JSON.stringify(expected)}`;
   throw new DamageError(path, 0, reason);
 }
 

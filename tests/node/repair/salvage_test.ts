@@ -224,6 +224,22 @@ Deno.test("salvage() names what is lost where a disk cannot be read", async () =
   }
 });
 
+Deno.test("salvage() names what is lost with a file that cannot be opened", async () => {
+  for (const withSnapshot of [false, true]) {
+    const whole = await threeSegments({ withSnapshot });
+    for (const name of await whole.list(DIRECTORY)) {
+      const disk = whole.copy();
+      disk.beforeCall = (call, path) => {
+        if (call === "open" && path === pathOf(name)) throw new DeviceError();
+      };
+      const { lost } = await save(disk);
+      assertEquals(lost.length > 0, name !== MARKER_NAME, name);
+      if (name.endsWith(".snapshot")) continue;
+      assertEquals(await salvagedHash(disk), await hashWithout(whole, lost), name);
+    }
+  }
+});
+
 Deno.test("salvage() does not take what cannot be read for the end of the log", async () => {
   const disk = new SimulatedDisk();
   await using opened = await openSmallNode(disk, { growthBytesMin: Infinity });
