@@ -71,6 +71,9 @@ export async function scanDirectory(
     start: { nextIndex: index + 1, chain: snapshot?.chain ?? 0, identity: snapshot },
     lastIndex: options.lastIndex,
     visitor,
+  }).catch((error) => {
+    // With the newer snapshot, the segments that it stands for would not have been needed.
+    throw error instanceof DamageError ? passedOver[0] ?? error : error;
   });
   return {
     ...log,

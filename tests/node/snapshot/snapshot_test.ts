@@ -2,7 +2,12 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { Outcome } from "../../../lib/key_value.ts";
 import { DamageError } from "../../../node/log/damage.ts";
 import type { OpenedNode } from "../../../node/open_node.ts";
-import { segmentName, snapshotName } from "../../../node/log/log_format.ts";
+import {
+  indexOfName,
+  isSegmentName,
+  segmentName,
+  snapshotName,
+} from "../../../node/log/log_format.ts";
 import type { SnapshotInfo } from "../../../node/log/log.ts";
 import { Replay } from "../../../node/replay.ts";
 import { partsOf, SnapshotLoader } from "../../../node/snapshot/snapshot_format.ts";
@@ -326,7 +331,8 @@ Deno.test("Node falls back to the log when a snapshot cannot be read", async () 
   assertEquals(again.reports, [`Damage in "${pathOf(snapshot)}" at byte 0: ${reason}`]);
 });
 
-Deno.test("Node falls back to the older snapshot when the newer is damaged", async () => {
+/** A disk with two snapshots and the log since the older one; the newer one is damaged. */
+async function damagedSecondSnapshot() {
   const { disk } = await oneSnapshot();
   await using opened = await openSmallNode(disk);
   disk.beforeCall = failRemoval;
@@ -338,6 +344,20 @@ Deno.test("Node falls back to the older snapshot when the newer is damaged", asy
   const names = (await filesOf(disk)).filter((name) => name.endsWith(".snapshot"));
   const [older, newer] = names.slice(-2);
   disk.bytes(pathOf(newer))[600] ^= 128;
+  return { disk, hash, older, newer };
+}
+
+Deno.test("Node names the newer snapshot when the log from the older one is not whole", async () => {
+  const { disk, newer } = await damagedSecondSnapshot();
+  const between = (await filesOf(disk)).filter((name) =>
+    isSegmentName(name) && indexOfName(name) <= indexOfName(newer)
+  );
+  await disk.remove(pathOf(between.at(-1)!));
+  await assertRejects(() => openSmallNode(disk), DamageError, newer);
+});
+
+Deno.test("Node falls back to the older snapshot when the newer is damaged", async () => {
+  const { disk, hash, older } = await damagedSecondSnapshot();
   await using again = await openSmallNode(disk);
   assertStringIncludes(again.reports.join(), `went on from "${older}" instead`);
   assertEquals(again.node.stateHash(), hash);
