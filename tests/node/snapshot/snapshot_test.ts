@@ -336,7 +336,9 @@ async function damagedSecondSnapshot() {
   const { disk } = await oneSnapshot();
   await using opened = await openSmallNode(disk);
   disk.beforeCall = failRemoval;
-  await write(opened, 14, 30);
+  await write(opened, 14, 16);
+  await opened.log.cut(); // so that there is more than one segment between the snapshots
+  await write(opened, 16, 30);
   await snapshots(opened, 2);
   disk.beforeCall = () => {};
   const hash = opened.node.stateHash();
