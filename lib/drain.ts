@@ -7,10 +7,14 @@
 import type { Clock } from "./clock.ts";
 import { DRAIN_MS } from "./limits.ts";
 
-/** Resolves when `work` is done, or after `DRAIN_MS`. */
-export async function atMostDrainTime(clock: Clock, work: Promise<unknown>): Promise<void> {
+/** Resolves when `work` is done, or after `ms`, by default `DRAIN_MS`. */
+export async function atMostDrainTime(
+  clock: Clock,
+  work: Promise<unknown>,
+  ms = DRAIN_MS,
+): Promise<void> {
   const { promise: timeout, resolve } = Promise.withResolvers<void>();
-  const cancel = clock.after(DRAIN_MS, resolve);
+  const cancel = clock.after(ms, resolve);
   try {
     await Promise.race([work, timeout]);
   } finally {

@@ -51,11 +51,11 @@ export const WAITING_WRITE_BYTES_MAX = 8 * 1024 * 1024;
 /** Bytes of answers to writes after which the event loop gets a turn, in which some are sent. */
 export const ANSWER_BYTES_PER_TURN = 8 * 1024 * 1024;
 /**
- * Unsent bytes at the node's end of a link, above which the link ends: what is unsent is still sent
- * for `DRAIN_MS` at most, and the router asks for the rest on its next link. More than
- * `LINK_BACKLOG_BYTES_MAX`, because small writes that were read already can have large answers.
+ * How long a node then waits for links with more than `LINK_BACKLOG_BYTES_MAX` unsent, for all at
+ * the same time, in milliseconds. One that still has more ends: what is unsent is still sent for
+ * `DRAIN_MS` at most, and the router asks for the rest on its next link.
  */
-export const ANSWER_BACKLOG_BYTES_MAX = 2 * LINK_BACKLOG_BYTES_MAX;
+export const ANSWER_WAIT_MS = 100;
 
 /** How long the router tries to have a request answered, in milliseconds. */
 export const REQUEST_TIMEOUT_MS = 5000;

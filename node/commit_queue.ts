@@ -28,7 +28,7 @@ import type { Admission } from "./admission.ts";
 import { BATCH_HEADER_BYTES, forEachCommand } from "./batch.ts";
 import { type Log, LogRefusal } from "./log/log.ts";
 
-/** Gets the answer to one write, once: its result, or why there is none. Nobody waits for it. */
+/** Gets the answer to one write, once: its result, or why there is none. */
 export type Reply = (result: EncodedResult | null, error: unknown) => void;
 
 /** Writes that go to the log together. */
@@ -142,6 +142,7 @@ export class CommitQueue {
   #refusedBusy = 0;
   #diskFull = 0;
   readonly #whenIdle: (() => void)[] = [];
+  #answersMayWait: () => Promise<void> | void = () => {};
 
   /** Rejects with the error of the log when that has failed; never resolves. */
   readonly failed: Promise<never>;
@@ -191,6 +192,14 @@ export class CommitQueue {
     this.#running = true;
     // Not at once: the other requests that arrived in this turn of the event loop come along.
     this.#options.clock.afterTurn(() => this.#run());
+  }
+
+  /**
+   * Has `wait` called after each turn in which writes were answered. No more are until what it
+   * returns has resolved.
+   */
+  holdAnswers(wait: () => Promise<void> | void): void {
+    this.#answersMayWait = wait;
   }
 
   /** Takes no more writes, and resolves when those it has are answered. */
@@ -272,8 +281,10 @@ export class CommitQueue {
     batch.clear();
   }
 
-  #turn(): Promise<void> {
-    return new Promise((resolve) => this.#options.clock.afterTurn(resolve));
+  /** Lets the answers so far leave. */
+  async #turn(): Promise<void> {
+    await new Promise<void>((resolve) => this.#options.clock.afterTurn(resolve));
+    await this.#answersMayWait();
   }
 
   /** Refuses the writes that memory has no room for. False if no others are left. */

@@ -15,9 +15,10 @@ import {
   UnavailableError,
 } from "../lib/key_value.ts";
 import {
-  ANSWER_BACKLOG_BYTES_MAX,
+  ANSWER_WAIT_MS,
   DRAIN_MS,
   HELLO_TIMEOUT_MS,
+  LINK_BACKLOG_BYTES_MAX,
   LINKS_MAX,
   REQUEST_TIMEOUT_MS,
 } from "../lib/limits.ts";
@@ -33,11 +34,14 @@ export class LinkServer {
   /** The oldest one first. */
   readonly #connections = new Set<Connection>();
   #draining = false;
+  /** Until then no link is waited for, because one was in vain. */
+  #impatientUntilMs = 0;
 
   constructor(node: Node, nodeId: string, clock: Clock) {
     this.#node = node;
     this.#nodeId = nodeId;
     this.#clock = clock;
+    node.holdAnswers(() => this.#waitForFullLinks());
   }
 
   /**
@@ -81,6 +85,27 @@ export class LinkServer {
     return true;
   }
 
+  /**
+   * Waits a moment for links that have much to send, and ends those that still have: an answer that
+   * a link does not take comes back as a duplicate, perhaps without the value that it overwrote.
+   * Peers that read nothing cost the others a tenth of the time at most, however many they are.
+   */
+  #waitForFullLinks(): Promise<void> | void {
+    const full = [...this.#connections].filter(({ isFull }) => isFull);
+    if (full.length === 0) return;
+    if (this.#clock.monotonic() >= this.#impatientUntilMs) return this.#waitFor(full);
+    for (const connection of full) connection.end();
+  }
+
+  async #waitFor(full: Connection[]): Promise<void> {
+    const sent = Promise.all(full.map(({ wire }) => wire.flush()));
+    await atMostDrainTime(this.#clock, sent, ANSWER_WAIT_MS);
+    const late = full.filter(({ isFull }) => isFull);
+    if (late.length === 0) return;
+    this.#impatientUntilMs = this.#clock.monotonic() + 10 * ANSWER_WAIT_MS;
+    for (const connection of late) connection.end();
+  }
+
   /** Takes no more requests, answers those it took, then ends all links. */
   async drain(): Promise<void> {
     this.#draining = true;
@@ -101,7 +126,7 @@ function longestSilent(connections: readonly Connection[]): Connection {
 
 /**
  * One link: takes its requests, and replies to them. If the answers to writes pile up, because the
- * router is slow or reads nothing, the link ends: the log and the other links never wait for it. A
+ * router is slow or reads nothing, the log waits for it only for a moment, then the link ends. A
  * router that is only slow reads what was sent, and asks for the rest on its next link.
  */
 class Connection {
@@ -190,15 +215,20 @@ class Connection {
       encodeResult(this.wire.beginFrame(FrameType.result, id), result);
       this.wire.endFrame();
     }
-    if (this.wire.backlog > ANSWER_BACKLOG_BYTES_MAX) this.#end();
+  }
+
+  /** Whether it has more to send than the log waits for, and is not ending because of it. */
+  get isFull(): boolean {
+    return this.wire.backlog > LINK_BACKLOG_BYTES_MAX && !this.#isEnding && !this.wire.closed;
   }
 
   /**
-   * The refusal is the last frame: a router that has read it has all that was sent, and closes the
-   * link. Closed here at once, what is still on its way would be lost.
+   * Takes no more requests and no more answers. The refusal is the last frame: a router that has
+   * read it has all that was sent, and closes the link. Closed here at once, what is still on its
+   * way would be lost.
    */
-  #end(): void {
-    this.refuse(0, `more than ${ANSWER_BACKLOG_BYTES_MAX} bytes of replies were not read`);
+  end(): void {
+    this.refuse(0, `more than ${LINK_BACKLOG_BYTES_MAX} bytes of replies were not read`);
     this.#isEnding = true;
     this.#cancelTimeout = this.#clock.after(DRAIN_MS, () => this.wire.close());
   }

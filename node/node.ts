@@ -126,6 +126,11 @@ export class Node implements Service {
     this.#queue.submit(encode, reply);
   }
 
+  /** See {@linkcode CommitQueue.holdAnswers}. */
+  holdAnswers(wait: () => Promise<void> | void): void {
+    this.#queue.holdAnswers(wait);
+  }
+
   #apply(command: CommandCursor, index: number): EncodedResult {
     const outcome = this.#shard.apply(command, index);
     this.#countWrite(command.kind, outcome);

@@ -16,6 +16,17 @@ export function realPathOf(path: string): string {
   } catch (error) {
     const outer = dirname(path);
     if (!(error instanceof Deno.errors.NotFound) || outer === path) return resolve(path);
+    const target = targetOf(path);
+    if (target !== null) return realPathOf(resolve(outer, target));
     return join(realPathOf(outer), basename(path));
+  }
+}
+
+/** Where the link at `path` leads, though nothing is there yet; null if it is no link. */
+function targetOf(path: string): string | null {
+  try {
+    return Deno.readLinkSync(path);
+  } catch {
+    return null;
   }
 }
