@@ -52,10 +52,14 @@ export const WAITING_WRITE_BYTES_MAX = 8 * 1024 * 1024;
 export const ANSWER_BYTES_PER_TURN = 8 * 1024 * 1024;
 /**
  * How long a node then waits for links with more than `LINK_BACKLOG_BYTES_MAX` unsent, for all at
- * the same time, in milliseconds. One that still has more ends: what is unsent is still sent for
- * `DRAIN_MS` at most, and the router asks for the rest on its next link.
+ * the same time, in milliseconds; and again, as long as they take bytes.
  */
 export const ANSWER_WAIT_MS = 100;
+/**
+ * Bytes that such a link has to take in each of these milliseconds. One that takes fewer ends: what
+ * is unsent is still sent for `DRAIN_MS` at most, and the router asks for the rest on its next link.
+ */
+export const ANSWER_BYTES_PER_MS_MIN = 10 * 1024;
 
 /** How long the router tries to have a request answered, in milliseconds. */
 export const REQUEST_TIMEOUT_MS = 5000;

@@ -107,6 +107,8 @@ export class Wire {
   /** Frames for the next write, and those of the write that is under way. */
   #queued = new ByteWriter(BUFFER_BYTES);
   #writing = new ByteWriter(BUFFER_BYTES);
+  /** Bytes of the latter that the stream has not taken yet. */
+  #unwritten = 0;
   /** Where in `#queued` the frame starts that was begun last. */
   #frameStart = 0;
   #writeScheduled = false;
@@ -124,7 +126,7 @@ export class Wire {
 
   /** Unsent bytes: of frames that were sent here and are not written to the stream yet. */
   get backlog(): number {
-    return this.#queued.length + this.#writing.length;
+    return this.#queued.length + this.#unwritten;
   }
 
   /** When bytes last arrived, on the monotonic clock; at first, when the wire was made. */
@@ -182,8 +184,11 @@ export class Wire {
         const writer = this.#queued;
         this.#queued = this.#writing;
         this.#writing = writer;
-        let bytes = writer.written();
-        while (bytes.length > 0) bytes = bytes.subarray(await this.#duplex.write(bytes));
+        const bytes = writer.written();
+        for (this.#unwritten = bytes.length; this.#unwritten > 0;) {
+          const rest = bytes.subarray(bytes.length - this.#unwritten);
+          this.#unwritten -= await this.#duplex.write(rest);
+        }
         writer.clear(BUFFER_BYTES * 16);
       }
     } catch {

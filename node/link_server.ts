@@ -15,6 +15,7 @@ import {
   UnavailableError,
 } from "../lib/key_value.ts";
 import {
+  ANSWER_BYTES_PER_MS_MIN,
   ANSWER_WAIT_MS,
   DRAIN_MS,
   HELLO_TIMEOUT_MS,
@@ -34,14 +35,17 @@ export class LinkServer {
   /** The oldest one first. */
   readonly #connections = new Set<Connection>();
   #draining = false;
-  /** Until then no link is waited for, because one was in vain. */
+  /** Until then links are waited for less long, because one was waited for in vain. */
   #impatientUntilMs = 0;
 
   constructor(node: Node, nodeId: string, clock: Clock) {
     this.#node = node;
     this.#nodeId = nodeId;
     this.#clock = clock;
-    node.holdAnswers(() => this.#waitForFullLinks());
+    node.holdAnswers(() => {
+      const full = this.#fullLinks();
+      if (full.length > 0) return this.#waitForFullLinks(full);
+    });
   }
 
   /**
@@ -85,25 +89,32 @@ export class LinkServer {
     return true;
   }
 
-  /**
-   * Waits a moment for links that have much to send, and ends those that still have: an answer that
-   * a link does not take comes back as a duplicate, perhaps without the value that it overwrote.
-   * Peers that read nothing cost the others a tenth of the time at most, however many they are.
-   */
-  #waitForFullLinks(): Promise<void> | void {
-    const full = [...this.#connections].filter(({ isFull }) => isFull);
-    if (full.length === 0) return;
-    if (this.#clock.monotonic() >= this.#impatientUntilMs) return this.#waitFor(full);
-    for (const connection of full) connection.end();
+  /** The links for which the log waits. */
+  #fullLinks(): Connection[] {
+    return [...this.#connections].filter(({ isFull }) => isFull);
   }
 
-  async #waitFor(full: Connection[]): Promise<void> {
-    const sent = Promise.all(full.map(({ wire }) => wire.flush()));
-    await atMostDrainTime(this.#clock, sent, ANSWER_WAIT_MS);
-    const late = full.filter(({ isFull }) => isFull);
-    if (late.length === 0) return;
-    this.#impatientUntilMs = this.#clock.monotonic() + 10 * ANSWER_WAIT_MS;
-    for (const connection of late) connection.end();
+  /**
+   * Waits for links that have much to send, and ends those that hardly take anything: an answer
+   * that a link does not take comes back as a duplicate, perhaps without the value that it
+   * overwrote. After one was waited for in vain, the others get less time for a while: peers that
+   * read nothing cost little, however many they are.
+   */
+  async #waitForFullLinks(full: Connection[]): Promise<void> {
+    while (full.length > 0) {
+      const isImpatient = this.#clock.monotonic() < this.#impatientUntilMs;
+      const waitMs = isImpatient ? ANSWER_WAIT_MS / 10 : ANSWER_WAIT_MS;
+      const before = full.map(({ wire }) => wire.backlog);
+      const sent = Promise.all(full.map(({ wire }) => wire.flush()));
+      await atMostDrainTime(this.#clock, sent, waitMs);
+      for (const [i, connection] of full.entries()) {
+        const taken = before[i] - connection.wire.backlog;
+        if (!connection.isFull || taken >= waitMs * ANSWER_BYTES_PER_MS_MIN) continue;
+        connection.end();
+        this.#impatientUntilMs = this.#clock.monotonic() + 10 * ANSWER_WAIT_MS;
+      }
+      full = this.#fullLinks();
+    }
   }
 
   /** Takes no more requests, answers those it took, then ends all links. */
