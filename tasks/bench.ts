@@ -51,7 +51,7 @@ export const help = `Usage: main.ts bench [--quick] [--only PARTS] [--seconds N]
                      [--load PROGRAM] [--json FILE]
 
 Starts nodes and a router on free ports, puts them under load, and prints what they answer in a
-second as a ratio to what a bare Deno.serve answers, measured right before. Takes about ten minutes.
+second as a ratio to what a bare Deno.serve answers, measured right before. Takes about twelve minutes.
 Load comes from wrk when it is on the PATH, and from autocannon otherwise. Ctrl-C stops it and
 removes its data.
 
@@ -179,7 +179,7 @@ function readParts(text = PARTS.join(",")): string[] {
   throw misuse(`Unknown part "${unknown}" in "--only", expected some of ${PARTS.join(", ")}`);
 }
 
-/** A file that cannot be written is better known before ten minutes of load than after. */
+/** A file that cannot be written is better known before all the load than after. */
 async function requireWritable(path: string): Promise<void> {
   const { state } = await Deno.permissions.request({ name: "write", path });
   if (state !== "granted") {
