@@ -51,9 +51,9 @@ export const help = `Usage: main.ts bench [--quick] [--only PARTS] [--seconds N]
                      [--load PROGRAM] [--json FILE]
 
 Starts nodes and a router on free ports, puts them under load, and prints what they answer in a
-second as a ratio to what a bare Deno.serve answers, measured right before. Takes about twelve minutes.
-Load comes from wrk when it is on the PATH, and from autocannon otherwise. Ctrl-C stops it and
-removes its data.
+second as a ratio to what a bare Deno.serve answers, measured right before. Takes about twelve
+minutes. Load comes from wrk when it is on the PATH, and from autocannon otherwise. Ctrl-C stops it
+and removes its data.
 
   --quick         One short pair per figure: two minutes, and too short to judge by
   --only PARTS    Some parts, with commas between: ${PARTS.slice(0, 3).join(",")},
