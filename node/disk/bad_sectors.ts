@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Disk, DiskFile } from "./disk.ts";
+import { type Disk, type DiskFile, withOpen } from "./disk.ts";
 import { isDeviceError } from "./disk_errors.ts";
 
 /** What is tried where more cannot be read at once: a page, or a sector of a new disk. */
@@ -16,21 +16,14 @@ const FILLER = 0xff;
  * that cannot even be opened, because of a bad sector, is read as an empty one.
  */
 export function withFiller(disk: Disk): Disk {
-  return {
-    list: (directory) => disk.list(directory),
-    makeDirectory: (directory) => disk.makeDirectory(directory),
-    open: async (path, mode) => {
-      try {
-        return fileWithFiller(await disk.open(path, mode));
-      } catch (error) {
-        if (mode === "read" && isDeviceError(error)) return NOTHING;
-        throw error;
-      }
-    },
-    rename: (from, to) => disk.rename(from, to),
-    remove: (path) => disk.remove(path),
-    syncDirectory: (directory) => disk.syncDirectory(directory),
-  };
+  return withOpen(disk, async (path, mode) => {
+    try {
+      return fileWithFiller(await disk.open(path, mode));
+    } catch (error) {
+      if (mode === "read" && isDeviceError(error)) return NOTHING;
+      throw error;
+    }
+  });
 }
 
 function fileWithFiller(file: DiskFile): DiskFile {

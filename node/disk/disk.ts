@@ -52,6 +52,18 @@ export interface DiskFile {
   close(): void;
 }
 
+/** The same disk, but for how it opens a file. */
+export function withOpen(disk: Disk, open: Disk["open"]): Disk {
+  return {
+    list: (directory) => disk.list(directory),
+    makeDirectory: (directory) => disk.makeDirectory(directory),
+    open,
+    rename: (from, to) => disk.rename(from, to),
+    remove: (path) => disk.remove(path),
+    syncDirectory: (directory) => disk.syncDirectory(directory),
+  };
+}
+
 /** Reads `length` bytes at `position`; fewer where the file ends. */
 export function readBytes(
   file: DiskFile,

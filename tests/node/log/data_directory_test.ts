@@ -8,7 +8,7 @@ import {
   type ShardNumber,
   WrongDirectoryError,
 } from "../../../node/log/data_directory.ts";
-import type { Disk } from "../../../node/disk/disk.ts";
+import { type Disk, withOpen } from "../../../node/disk/disk.ts";
 import { realDisk } from "../../../node/disk/real_disk.ts";
 import { SimulatedDisk } from "../../../tasks/simulate/simulated_disk.ts";
 import { temporaryDirectory } from "../../../tasks/temporary_directory.ts";
@@ -127,18 +127,11 @@ Deno.test("openDataDirectory() leaves the marker of a quicker process as it is",
   const disk = new SimulatedDisk();
   const { promise: go, resolve } = Promise.withResolvers<void>();
   const { promise: there, resolve: arrive } = Promise.withResolvers<void>();
-  const slow: Disk = {
-    list: (path) => disk.list(path),
-    makeDirectory: (path) => disk.makeDirectory(path),
-    rename: (from, to) => disk.rename(from, to),
-    remove: (path) => disk.remove(path),
-    syncDirectory: (path) => disk.syncDirectory(path),
-    async open(path, mode) {
-      arrive();
-      await go;
-      return await disk.open(path, mode);
-    },
-  };
+  const slow = withOpen(disk, async (path, mode) => {
+    arrive();
+    await go;
+    return await disk.open(path, mode);
+  });
   const second = openDataDirectory(slow, "n1", "n1", { clock: systemClock, report: () => {} });
   await there;
   {

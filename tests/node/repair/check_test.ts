@@ -5,7 +5,7 @@ import { CommandKind } from "../../../lib/key_value.ts";
 import { checkDirectory, DirectoryChangedError } from "../../../node/repair/check.ts";
 import { DamageError } from "../../../node/log/damage.ts";
 import { isLocked, openDataDirectory } from "../../../node/log/data_directory.ts";
-import type { Disk } from "../../../node/disk/disk.ts";
+import { type Disk, withOpen } from "../../../node/disk/disk.ts";
 import type { OpenedNode } from "../../../node/open_node.ts";
 import { segmentName } from "../../../node/log/log_format.ts";
 import { MemoryNode } from "../../memory_cluster.ts";
@@ -110,17 +110,10 @@ Deno.test("checkDirectory() knows that a log is missing", async () => {
 
 /** The disk of a node as someone sees it for whom something happens before each read of the log. */
 function besideNode(disk: SimulatedDisk, happens: () => Promise<unknown>): Disk {
-  return {
-    list: (path) => disk.list(path),
-    makeDirectory: (path) => disk.makeDirectory(path),
-    rename: (from, to) => disk.rename(from, to),
-    remove: (path) => disk.remove(path),
-    syncDirectory: (path) => disk.syncDirectory(path),
-    async open(path, mode) {
-      if (path.endsWith(".log")) await happens();
-      return await disk.open(path, mode);
-    },
-  };
+  return withOpen(disk, async (path, mode) => {
+    if (path.endsWith(".log")) await happens();
+    return await disk.open(path, mode);
+  });
 }
 
 /** The disk of a node that begins a segment, up to so many times, before each read of its log. */

@@ -4,7 +4,7 @@ import { checkDirectory } from "../../../node/repair/check.ts";
 import { DamageError } from "../../../node/log/damage.ts";
 import { checkMarker, createMarker, MARKER_NAME } from "../../../node/log/data_directory.ts";
 import { scanDirectory } from "../../../node/log/directory_scan.ts";
-import type { Disk } from "../../../node/disk/disk.ts";
+import { type Disk, withOpen } from "../../../node/disk/disk.ts";
 import { unreadable } from "../../../node/disk/disk_errors.ts";
 import { encodeFileHeader, Mark, segmentName, snapshotName } from "../../../node/log/log_format.ts";
 import { Replay } from "../../../node/replay.ts";
@@ -187,24 +187,17 @@ Deno.test("salvage() names a record that is damaged before a torn last batch", a
 
 /** The disk with a bad page: no read that touches it succeeds. */
 function withBadPage(disk: SimulatedDisk, badPath: string, page: number): Disk {
-  return {
-    list: (path) => disk.list(path),
-    makeDirectory: (path) => disk.makeDirectory(path),
-    rename: (from, to) => disk.rename(from, to),
-    remove: (path) => disk.remove(path),
-    syncDirectory: (path) => disk.syncDirectory(path),
-    async open(path, mode) {
-      const file = await disk.open(path, mode);
-      const read = (bytes: Uint8Array, position: number) => {
-        const end = position + bytes.length;
-        if (position < (page + 1) * 4096 && end > page * 4096) {
-          throw unreadable(path, position, new DeviceError());
-        }
-        return file.read(bytes, position);
-      };
-      return path === badPath ? { ...file, read } : file;
-    },
-  };
+  return withOpen(disk, async (path, mode) => {
+    const file = await disk.open(path, mode);
+    const read = (bytes: Uint8Array, position: number) => {
+      const end = position + bytes.length;
+      if (position < (page + 1) * 4096 && end > page * 4096) {
+        throw unreadable(path, position, new DeviceError());
+      }
+      return file.read(bytes, position);
+    };
+    return path === badPath ? { ...file, read } : file;
+  });
 }
 
 Deno.test("salvage() names what is lost where a disk cannot be read", async () => {
