@@ -37,7 +37,7 @@ export interface FileLogOptions {
 }
 
 /**
- * See the module's own comment, and `log_format.ts` for what is on disk.
+ * A log in segments, see `log_format.ts` for what is on disk.
  *
  * When the disk is full, a batch is refused and the log stays as it was. That takes care where more
  * than one step is needed: a step that was refused is done first by the next append, whatever that

@@ -16,7 +16,7 @@
  *
  * @module
  */
-import { getUint53, setUint53 } from "../../lib/byte_writer.ts";
+import { ByteWriter, getUint53 } from "../../lib/byte_writer.ts";
 import { decodeUtf8 } from "../../lib/utf8.ts";
 import type { SessionResults } from "./session_results.ts";
 
@@ -31,9 +31,7 @@ const FORGOTTEN = 1;
 /** Encodes results that are remembered, one after the other. */
 export class ResultEncoder {
   readonly #results: SessionResults;
-  /** As large as the largest result so far. */
-  #bytes = new Uint8Array(1024);
-  #view = new DataView(this.#bytes.buffer);
+  readonly #writer = new ByteWriter(1024);
 
   constructor(results: SessionResults) {
     this.#results = results;
@@ -42,19 +40,14 @@ export class ResultEncoder {
   /** The result in a row of a session, in bytes that are valid until the next call. */
   encode(session: number, row: number): Uint8Array {
     const results = this.#results;
-    const prevLength = results.prevLengthOf(session, row);
-    const length = PREV_VALUE_OFFSET + Math.max(0, prevLength);
-    if (length > this.#bytes.length) {
-      this.#bytes = new Uint8Array(2 * length);
-      this.#view = new DataView(this.#bytes.buffer);
-    }
-    const view = this.#view;
-    setUint53(view, SEQ_OFFSET, results.seqOf(session, row));
-    setUint53(view, LOG_INDEX_OFFSET, results.logIndexOf(session, row));
-    view.setUint32(FINGERPRINT_OFFSET, results.fingerprintOf(session, row), true);
-    view.setUint32(FLAGS_OFFSET, prevLength < 0 ? FORGOTTEN : 0, true);
-    results.copyPrevValue(session, row, this.#bytes, PREV_VALUE_OFFSET);
-    return this.#bytes.subarray(0, length);
+    const writer = this.#writer;
+    writer.clear();
+    writer.uint53(results.seqOf(session, row));
+    writer.uint53(results.logIndexOf(session, row));
+    writer.uint32(results.fingerprintOf(session, row));
+    writer.uint32(results.prevLengthOf(session, row) < 0 ? FORGOTTEN : 0);
+    results.appendPrevValue(session, row, writer);
+    return writer.written();
   }
 }
 

@@ -215,15 +215,6 @@ export class SessionResults {
     writer.bytes(this.#arena.chunkOf(position).bytes, start, start + length);
   }
 
-  /** Copies the `prevValue` of a row, if there is one, to `target` from `offset`. */
-  copyPrevValue(session: number, row: number, target: Uint8Array, offset: number): void {
-    const length = this.prevLengthOf(session, row);
-    if (length <= 0) return;
-    const position = this.#prevPositionOf(session, row);
-    const start = this.#arena.offsetOf(position) + HEADER_BYTES;
-    copyBytes(this.#arena.chunkOf(position).bytes, start, start + length, target, offset);
-  }
-
   /** Inserts a result, whose `prevValue` is "", where {@linkcode search} says that it belongs. */
   insert(
     session: number,
