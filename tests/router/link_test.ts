@@ -49,6 +49,24 @@ async function open(
   };
 }
 
+/** Opens the link to a node that welcomes it and answers nothing. `ended` resolves when it is closed. */
+async function openSilent(
+  attempt: () => Promise<{ accept: (duplex: Duplex) => void }>,
+  link: Link,
+  clock: ManualClock,
+): Promise<{ ended: Promise<void> }> {
+  const [near, far] = pipe();
+  (await attempt()).accept(near);
+  const wire = new Wire(far, clock);
+  const ended = wire.read(({ type, id }) => {
+    if (type !== FrameType.hello) return;
+    wire.beginFrame(FrameType.welcome, id);
+    wire.endFrame();
+  });
+  await until(() => link.up, "the link is up");
+  return { ended };
+}
+
 Deno.test("Link sends what waits for it as soon as it is up", async () => {
   const node = await new MemoryNode("n1").start();
   const { link, attempt } = setUp();
@@ -93,15 +111,7 @@ Deno.test("Link sends again, on its next connection, what the last did not answe
 
 Deno.test("Link gives up a request at its deadline, and says of whom it is", async () => {
   const { clock, link, attempt } = setUp();
-  const [near, far] = pipe();
-  (await attempt()).accept(near);
-  const wire = new Wire(far, clock);
-  const reading = wire.read(({ type, id }) => {
-    if (type !== FrameType.hello) return; // never answered
-    wire.beginFrame(FrameType.welcome, id);
-    wire.endFrame();
-  });
-  await until(() => link.up, "the link is up");
+  const { ended: reading } = await openSilent(attempt, link, clock);
   const read = assertRejects(() => link.get("k"), UnavailableError);
   clock.advance(REQUEST_TIMEOUT_MS + 200);
   assertStringIncludes(
@@ -119,15 +129,7 @@ Deno.test("Link gives up a request at its deadline, and says of whom it is", asy
 Deno.test("Link keeps a new connection whose welcome is late, though requests expire", async () => {
   const node = await new MemoryNode("n1").start();
   const { clock, link, attempt } = setUp();
-  const [near, far] = pipe();
-  (await attempt()).accept(near);
-  const wire = new Wire(far, clock);
-  const reading = wire.read(({ type, id }) => {
-    if (type !== FrameType.hello) return; // never answered
-    wire.beginFrame(FrameType.welcome, id);
-    wire.endFrame();
-  });
-  await until(() => link.up, "the link is up");
+  const { ended: reading } = await openSilent(attempt, link, clock);
   const ask = () => assertRejects(() => link.get("k"), UnavailableError);
   const early = ask();
   clock.advance(200);
@@ -288,15 +290,7 @@ Deno.test("Link has a probe time out soon after its time, and keeps the idle con
 
 Deno.test("Link gives up a connection that is silent for long, though only probes ask", async () => {
   const { clock, link, attempt } = setUp();
-  const [near, far] = pipe();
-  (await attempt()).accept(near);
-  const wire = new Wire(far, clock);
-  const reading = wire.read(({ type, id }) => {
-    if (type !== FrameType.hello) return; // not answered
-    wire.beginFrame(FrameType.welcome, id);
-    wire.endFrame();
-  });
-  await until(() => link.up, "the link is up");
+  const { ended: reading } = await openSilent(attempt, link, clock);
   for (let askedMs = 0; askedMs < REQUEST_TIMEOUT_MS; askedMs += 1000) {
     assertEquals(link.up, true, `after ${askedMs} ms`);
     const probe = assertRejects(() => link.health(), UnavailableError);
